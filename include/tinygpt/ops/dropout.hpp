@@ -29,6 +29,9 @@ TINYGPT_HD constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uin
 /// Which elements one use of dropout drops. `site` tells the uses within one training step apart (embedding, and per
 /// layer: attention weights, attention branch, feed-forward branch).
 ///
+/// Positions: for activations (B, T, C) the row is b * ctx + t and the width C; for attention weights (B, Hq, T, T) the
+/// row is (b * Hq + h) * ctx + query and the width ctx: so a mask does not depend on the T of a batch.
+///
 /// A mask is a matrix of rows x width. Its elements are numbered in groups of 8 along the row, each row beginning a new
 /// group; a group is one Philox block of eight 16-bit numbers; an element is dropped where its number < threshold.
 struct Dropout {
@@ -36,6 +39,7 @@ struct Dropout {
   std::uint32_t site = 0;       ///< < 2^20
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
+  std::int64_t ctx = 0;  ///< context length of the model
 
   TINYGPT_HD constexpr explicit operator bool() const { return threshold != 0; }
 

@@ -1,0 +1,78 @@
+// The choices among which some options choose, and the one plain struct into which all options resolve.
+#pragma once
+
+#include <cstdint>
+
+namespace tinygpt {
+
+enum class ActivationKind { relu, gelu, gelu_tanh, swiglu };
+enum class NormKind { layer, rms };
+enum class PositionKind { learned, rope, none };
+enum class HeadKind { tied, untied };
+
+/// A set of the linear layers that carry a bias.
+enum class BiasSet : unsigned { none = 0, attn_in = 1, attn_out = 2, ffn = 4, head = 8, all = attn_in | attn_out | ffn };
+
+constexpr BiasSet operator|(BiasSet a, BiasSet b) {
+  return static_cast<BiasSet>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool contains(BiasSet set, BiasSet member) {
+  return (static_cast<unsigned>(set) & static_cast<unsigned>(member)) != 0;
+}
+
+// The short names that users write inside the options: Activation<gelu_tanh>, Norm<rms>, Bias<attn_in | ffn>.
+inline constexpr ActivationKind relu = ActivationKind::relu;
+inline constexpr ActivationKind gelu = ActivationKind::gelu;
+inline constexpr ActivationKind gelu_tanh = ActivationKind::gelu_tanh;
+inline constexpr ActivationKind swiglu = ActivationKind::swiglu;
+inline constexpr NormKind layer = NormKind::layer;
+inline constexpr NormKind rms = NormKind::rms;
+inline constexpr PositionKind learned = PositionKind::learned;
+inline constexpr PositionKind rope = PositionKind::rope;
+inline constexpr HeadKind tied = HeadKind::tied;
+inline constexpr HeadKind untied = HeadKind::untied;
+inline constexpr BiasSet attn_in = BiasSet::attn_in;
+inline constexpr BiasSet attn_out = BiasSet::attn_out;
+inline constexpr BiasSet ffn = BiasSet::ffn;
+inline constexpr BiasSet head = BiasSet::head;
+inline constexpr BiasSet all = BiasSet::all;
+
+/// `none` is an answer to two questions: Positions<none> and Bias<none>.
+struct None {
+  constexpr operator PositionKind() const { return PositionKind::none; }
+  constexpr operator BiasSet() const { return BiasSet::none; }
+};
+inline constexpr None none{};
+
+/// An architecture, fully resolved. A plain value, so that the same constexpr functions count parameters, bytes and
+/// FLOPs for a type at compile time and for a JSON file at run time.
+struct Config {
+  int layers = 0;
+  int embd = 0;
+  int query_heads = 0;
+  int kv_heads = 0;
+  int ctx = 0;
+  int head_dim = 0;
+  int vocab = 50304;
+  int ffn = 0;
+  ActivationKind activation = ActivationKind::gelu;
+  NormKind norm = NormKind::layer;
+  PositionKind positions = PositionKind::learned;
+  int rope_base = 10'000;
+  bool qk_norm = false;
+  BiasSet bias = BiasSet::none;
+  HeadKind head = HeadKind::tied;
+
+  /// Width of all query heads side by side; C unless HeadDim says otherwise.
+  constexpr int query_width() const { return query_heads * head_dim; }
+  /// Width of all key heads (or value heads) side by side.
+  constexpr int kv_width() const { return kv_heads * head_dim; }
+  /// Rows of the joined query, key and value projection.
+  constexpr int qkv_width() const { return query_width() + 2 * kv_width(); }
+  /// Rows of the first feed-forward matrix: F, or gate and up rows for swiglu.
+  constexpr int ffn_in_width() const { return activation == ActivationKind::swiglu ? 2 * ffn : ffn; }
+
+  friend constexpr bool operator==(const Config&, const Config&) = default;
+};
+
+}  // namespace tinygpt

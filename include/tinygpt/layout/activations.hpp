@@ -1,0 +1,174 @@
+// The activation plan: which intermediate results exist, how large they are for a batch, and which share memory.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <tinygpt/layout/params.hpp>
+
+namespace tinygpt {
+
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer; the rest are scratch.
+enum class Buffer : int {
+  residual,    ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
+  normed,      ///< output of each of those norms
+  norm_mean,   ///< statistics of each of those norms
+  norm_rstd,
+  qkv,         ///< queries, keys, values as attention reads them
+  qk_raw,      ///< the projection before QK-norm and RoPE; only with QK-norm
+  qk_rstd,
+  attn,        ///< output of attention, before its projection
+  lse,         ///< log-sum-exp of each query's scores
+  ffn_in,      ///< before the nonlinearity; becomes its own gradient in the backward pass
+  hidden,      ///< after the nonlinearity
+  branch,      ///< output of a residual branch, then gradient of it
+  d_residual,  ///< gradient of the residual stream
+  d_normed,    ///< gradient of a norm's output
+  d_hidden,    // scratch of one phase each: feed-forward backward,
+  d_attn,      // attention backward,
+  d_qkv,
+  logits,      // loss head: a chunk of rows
+  losses,
+  rope,        ///< cosines and sines of every position
+  count
+};
+
+struct BufferRow {
+  const char* name = "";
+  std::int64_t copies = 0;   ///< how many layers' worth are kept
+  std::int64_t size = 0;     ///< elements of one copy, a multiple of the alignment
+  std::int64_t offset = 0;   ///< of the first element
+};
+
+/// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory.
+constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens) {
+  return std::min(tokens, std::max<std::int64_t>(256, (std::int64_t{1} << 21) / c.vocab));
+}
+
+/// What a batch of B x T tokens needs; the same constexpr arithmetic lays the arena out and answers questions about it.
+class ActivationPlan {
+ public:
+  enum class For { training, inference };
+
+  constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training) {
+    const std::int64_t n = batch * time;
+    const std::int64_t qk_heads = c.query_heads + c.kv_heads;
+    const bool train = purpose == For::training;
+    const std::int64_t layers = train ? c.layers : 1;
+    const std::int64_t norms = train ? 2 * layers + 1 : 2;
+    add(Buffer::residual, "residual", norms, n * c.embd);
+    add(Buffer::normed, "normed", train ? norms : 1, n * c.embd);
+    add(Buffer::norm_mean, "norm_mean", norms, c.norm == layer ? n : 0);
+    add(Buffer::norm_rstd, "norm_rstd", norms, n);
+    add(Buffer::qkv, "qkv", layers, n * c.qkv_width());
+    add(Buffer::qk_raw, "qk_raw", layers, c.qk_norm ? n * c.qkv_width() : 0);
+    add(Buffer::qk_rstd, "qk_rstd", layers, c.qk_norm ? n * qk_heads : 0);
+    add(Buffer::attn, "attn", layers, n * c.query_width());
+    add(Buffer::lse, "lse", layers, n * c.query_heads);
+    add(Buffer::ffn_in, "ffn_in", layers, n * c.ffn_in_width());
+    add(Buffer::hidden, "hidden", layers, n * c.ffn);
+    add(Buffer::branch, "branch", 1, n * c.embd);
+    if (train) {
+      add(Buffer::d_residual, "d_residual", 1, n * c.embd);
+      add(Buffer::d_normed, "d_normed", 1, n * c.embd);
+    }
+    add(Buffer::losses, "losses", 1, n);
+    add(Buffer::rope, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0);
+
+    // One phase at a time uses what follows, so the phases share memory.
+    const std::int64_t shared = end_;
+    std::int64_t end = shared;
+    const auto phase_ends = [&] { end = std::max(end, end_), end_ = shared; };
+    if (train) {
+      add(Buffer::d_hidden, "d_hidden", 1, n * c.ffn);
+      phase_ends();
+      add(Buffer::d_attn, "d_attn", 1, n * c.query_width());
+      add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width());
+      phase_ends();
+    }
+    add(Buffer::logits, "logits", 1, train ? logits_rows(c, n) * c.vocab : c.vocab);
+    phase_ends();
+    end_ = end;
+  }
+
+  constexpr const BufferRow& operator[](Buffer b) const { return rows_[static_cast<std::size_t>(b)]; }
+  /// Elements of the whole arena.
+  constexpr std::int64_t size() const { return end_; }
+
+ private:
+  constexpr void add(Buffer b, const char* name, std::int64_t copies, std::int64_t size) {
+    const std::int64_t aligned = (size + param_alignment - 1) / param_alignment * param_alignment;
+    rows_[static_cast<std::size_t>(b)] = {name, copies, aligned, end_};
+    end_ += copies * aligned;
+  }
+
+  std::array<BufferRow, static_cast<std::size_t>(Buffer::count)> rows_{};
+  std::int64_t end_ = 0;
+};
+
+/// Typed views of the activations of a batch (B, T) in one arena of plan.size() elements.
+template <Architecture M, class E>
+class Activations {
+  using A = AxesOf<M>;
+  template <class... Axes>
+  using Tokens = Tensor<E, Batch<dyn>, Time<dyn>, Axes...>;
+
+ public:
+  Activations(E* arena, const ActivationPlan& plan, int batch, int time)
+      : arena_(arena), plan_(plan), batch_(batch), time_(time) {}
+
+  int batch() const { return batch_; }
+  int time() const { return time_; }
+
+  // `norm` counts the norms in the order in which they run: 2l and 2l + 1 in layer l, 2L at the end.
+  auto residual(int norm) const { return tokens<typename A::C>(Buffer::residual, norm); }
+  auto normed(int norm) const { return tokens<typename A::C>(Buffer::normed, norm); }
+  auto norm_mean(int norm) const { return tokens<>(Buffer::norm_mean, norm); }
+  auto norm_rstd(int norm) const { return tokens<>(Buffer::norm_rstd, norm); }
+
+  auto qkv(int l) const { return tokens<typename A::QkvRows>(Buffer::qkv, l); }
+  auto qk_raw(int l) const { return tokens<typename A::QkvRows>(Buffer::qk_raw, l); }
+  auto qk_rstd(int l) const {
+    return tokens<PerHead<M::config.query_heads + M::config.kv_heads>>(Buffer::qk_rstd, l);
+  }
+  auto attn(int l) const { return tokens<typename A::Queries>(Buffer::attn, l); }
+  auto lse(int l) const { return tokens<PerHead<M::config.query_heads>>(Buffer::lse, l); }
+  auto ffn_in(int l) const { return tokens<typename A::FfnRows>(Buffer::ffn_in, l); }
+  auto hidden(int l) const { return tokens<typename A::F>(Buffer::hidden, l); }
+
+  auto branch() const { return tokens<typename A::C>(Buffer::branch, 0); }
+  auto d_residual() const { return tokens<typename A::C>(Buffer::d_residual, 0); }
+  auto d_normed() const { return tokens<typename A::C>(Buffer::d_normed, 0); }
+  auto d_hidden() const { return tokens<typename A::F>(Buffer::d_hidden, 0); }
+  auto d_attn() const { return tokens<typename A::Queries>(Buffer::d_attn, 0); }
+  auto d_qkv() const { return tokens<typename A::QkvRows>(Buffer::d_qkv, 0); }
+  auto losses() const { return tokens<>(Buffer::losses, 0); }
+
+  /// A chunk of rows of logits.
+  auto logits() const {
+    const auto rows = static_cast<int>(plan_[Buffer::logits].size / M::config.vocab);
+    return Tensor<E, Time<dyn>, typename A::V>(data(Buffer::logits, 0), rows);
+  }
+  /// Per position D/2 cosines, then D/2 sines; null without RoPE.
+  auto rope() const {
+    return Tensor<E, typename A::T, typename A::D>(data(Buffer::rope, 0));
+  }
+
+ private:
+  E* data(Buffer b, int copy) const {
+    const BufferRow& row = plan_[b];
+    return row.size == 0 ? nullptr : arena_ + row.offset + copy % std::max<std::int64_t>(row.copies, 1) * row.size;
+  }
+  template <class... Axes>
+  Tokens<Axes...> tokens(Buffer b, int copy) const {
+    return Tokens<Axes...>(data(b, copy), batch_, time_);
+  }
+
+  E* arena_;
+  ActivationPlan plan_;
+  int batch_, time_;
+};
+
+}  // namespace tinygpt

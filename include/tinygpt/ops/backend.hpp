@@ -1,0 +1,79 @@
+// What a backend owes: the complete list of operations, with their shapes, on one page.
+//
+// A backend is a context type (reference::Context<S>, cpu::Context) and these functions in its namespace, found through
+// the context by argument-dependent lookup. Arguments: ctx, outputs..., inputs..., scalars. Letters: B batch, T time,
+// C embedding, V vocabulary, F hidden, Hq/Hkv heads, Dh head size, E element type. Shapes are the tensors' types.
+//
+// Backward passes accumulate: gradients of parameters +=, of activations =, of the residual stream +=.
+// Null views: a bias, a position embedding, QK-norm weights, a RoPE table that the architecture does not have.
+//
+//   embed            (residual; tokens, token_embedding, position_embedding, first_position, dropout)
+//                      residual = dropout(token_embedding[tokens] + position_embedding[first_position + t])
+//   embed_backward   (d_token_embedding, d_position_embedding; d_residual, tokens, dropout)
+//
+//   norm             (normed, mean, rstd; residual, weight, bias)
+//                      normed = norm(residual); LayerNorm where the template argument is `layer`, RMSNorm for `rms`
+//   residual_norm    (normed, residual_out, mean, rstd; residual_in, branch, weight, bias, dropout)
+//                      residual_out = residual_in + dropout(branch); normed = norm(residual_out)
+//   residual_norm_backward (d_residual, d_branch, d_weight, d_bias; d_normed, residual, mean, rstd, weight, dropout)
+//                      d_residual += norm'(d_normed); d_branch = dropout(d_residual); d_branch may be null
+//
+//   linear           (y; x, weight, bias)                 y = x weight^T + bias
+//   linear_backward  (d_x, d_weight, d_bias; d_y, x, weight)
+//   linear_activation (hidden, pre; x, weight, bias)      pre = x weight^T + bias; hidden = act(pre), or for swiglu
+//                                                         silu(gate) * up with pre = [gate | up]
+//   linear_activation_backward (d_x, d_weight, d_bias, d_pre; d_hidden, pre, x, weight)     d_pre may be pre itself
+//
+//   qkv              (qkv, raw, rstd; x, weight, bias, q_norm, k_norm, rope, first_position)
+//                      the projection, then RMSNorm and RoPE of each query and key head, in the layout of attention
+//   qkv_backward     (d_x, d_weight, d_bias, d_q_norm, d_k_norm, d_qkv; x, weight, raw, rstd, q_norm, k_norm, rope)
+//                      d_qkv becomes the gradient of the projection in place
+//   fill_rope        (rope; base)                         cosines and sines of every position
+//   attention        (y, lse; qkv, dropout)               causal grouped-query attention
+//   attention_backward (d_qkv; d_y, y, lse, qkv, dropout)
+//   decode_attention (y, keys, values; qkv, first_position)
+//                      appends the new positions to the cache, then attends over all of it
+//
+//   loss_head        (loss, losses, logits; x, weight, bias, targets, scale)
+//                      losses = cross-entropy of each target, 0 where ignored; loss += scale * sum of losses
+//   loss_head_gradient (loss, losses, d_x, d_weight, d_bias, logits; x, weight, bias, targets, scale)
+//                      the same, and the gradient of loss, in chunks as long as `logits` has rows
+//
+//   fill_zero        (span)
+//   global_norm      (norm; gradients)                    the 2-norm of a whole arena of gradients
+//   adamw            (weights, m, v; gradients, norm, hyper)
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <tinygpt/layout/activations.hpp>
+#include <tinygpt/ops/dropout.hpp>
+
+namespace tinygpt {
+
+using TokenIds = Tensor<const std::int32_t, Batch<dyn>, Time<dyn>>;
+
+/// A target that does not count: no loss, no gradient.
+inline constexpr std::int32_t ignored_target = -1;
+
+/// What is added to a variance before its root is inverted. Sources: GPT-2's and Qwen3's released configurations.
+constexpr double norm_epsilon(NormKind kind) { return kind == layer ? 1e-5 : 1e-6; }
+
+/// One AdamW update. Source: Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2; clipping by the global norm:
+/// Pascanu, Mikolov, Bengio 2013 (arXiv:1211.5063).
+struct AdamW {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double grad_clip = 1.0;      ///< largest global norm of the gradient; 0 for no clipping
+  std::int64_t step = 1;       ///< 1 for the first update
+  std::int64_t decay_end = 0;  ///< weights [0, decay_end) decay
+
+  /// What gradients of global norm `norm` are multiplied by.
+  constexpr double clip_scale(double norm) const { return grad_clip > 0 && norm > grad_clip ? grad_clip / norm : 1.0; }
+};
+
+}  // namespace tinygpt

@@ -1,0 +1,103 @@
+// The forward and the backward pass: a GPT in the words of ops/backend.hpp, the same for every backend.
+#pragma once
+
+#include <tinygpt/ops/backend.hpp>
+
+namespace tinygpt {
+
+/// Where dropout strikes within one training step; each use has its own site.
+struct DropoutPlan {
+  std::uint32_t threshold = 0;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+  std::int64_t ctx = 0;
+
+  /// Dropout with the probability nearest to `rate` that is a multiple of 1/65536.
+  static DropoutPlan at_rate(double rate, std::uint64_t seed, std::uint64_t step, int ctx) {
+    return {static_cast<std::uint32_t>(rate * 65536 + 0.5), seed, step, ctx};
+  }
+
+  Dropout embedding() const { return {threshold, 0, seed, step, ctx}; }
+  Dropout attention(int l) const { return {threshold, 3u * static_cast<std::uint32_t>(l) + 1, seed, step, ctx}; }
+  Dropout attention_branch(int l) const { return {threshold, 3u * static_cast<std::uint32_t>(l) + 2, seed, step, ctx}; }
+  Dropout feed_forward_branch(int l) const {
+    return {threshold, 3u * static_cast<std::uint32_t>(l) + 3, seed, step, ctx};
+  }
+};
+
+/// Everything up to the last norm, whose output is act.normed(2L). Saves what `backward` needs in `act`.
+template <Architecture M, class Context, class E>
+void forward(Context& ctx, const Params<M, const E>& w, const Activations<M, E>& act, TokenIds tokens,
+             const DropoutPlan& dropout = {}) {
+  constexpr NormKind norm_kind = M::config.norm;
+  constexpr int L = M::config.layers;
+
+  embed(ctx, act.residual(0), tokens, w.token_embedding(), w.position_embedding(), 0, dropout.embedding());
+  norm<norm_kind>(ctx, act.normed(0), act.norm_mean(0), act.norm_rstd(0), act.residual(0), w.norm1_weight(0), w.norm1_bias(0));
+  for (int l = 0; l < L; ++l) {
+    const int n1 = 2 * l, n2 = n1 + 1, next = n1 + 2;
+
+    qkv(ctx, act.qkv(l), act.qk_raw(l), act.qk_rstd(l), act.normed(n1), w.qkv_weight(l), w.qkv_bias(l),
+        w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope()), 0);
+    attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l));
+    linear(ctx, act.branch(), act.attn(l), w.attn_out_weight(l), w.attn_out_bias(l));
+    residual_norm<norm_kind>(ctx, act.normed(n2), act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2),
+                             act.residual(n1), act.branch(), w.norm2_weight(l), w.norm2_bias(l),
+                             dropout.attention_branch(l));
+
+    linear_activation(ctx, act.hidden(l), act.ffn_in(l), act.normed(n2), w.ffn_in_weight(l), w.ffn_in_bias(l));
+    linear(ctx, act.branch(), act.hidden(l), w.ffn_out_weight(l), w.ffn_out_bias(l));
+    residual_norm<norm_kind>(ctx, act.normed(next), act.residual(next), act.norm_mean(next), act.norm_rstd(next),
+                             act.residual(n2), act.branch(), l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(),
+                             l + 1 < L ? w.norm1_bias(l + 1) : w.final_norm_bias(), dropout.feed_forward_branch(l));
+  }
+}
+
+/// The loss of a batch after `forward`: *loss += scale * sum of the losses of the targets that are not ignored.
+template <Architecture M, class Context, class E>
+void evaluate(Context& ctx, E* loss, const Params<M, const E>& w, const Activations<M, E>& act, TokenIds targets,
+              double scale) {
+  loss_head(ctx, loss, act.losses(), act.logits(), act.normed(2 * M::config.layers), w.head_weight(), w.head_bias(),
+            targets, scale);
+}
+
+/// After `forward`: *loss as `evaluate` gives it, and its gradient, added to `d`.
+template <Architecture M, class Context, class E>
+void backward(Context& ctx, E* loss, const Params<M, E>& d, const Params<M, const E>& w, const Activations<M, E>& act,
+              TokenIds tokens, TokenIds targets, double scale, const DropoutPlan& dropout = {}) {
+  constexpr NormKind norm_kind = M::config.norm;
+  constexpr int L = M::config.layers;
+  const auto d_residual = act.d_residual();
+
+  loss_head_gradient(ctx, loss, act.losses(), act.d_normed(), d.head_weight(), d.head_bias(), act.logits(),
+                     act.normed(2 * L), w.head_weight(), w.head_bias(), targets, scale);
+  fill_zero(ctx, {d_residual.data(), static_cast<std::size_t>(d_residual.size())});
+  for (int l = L - 1; l >= 0; --l) {
+    const int n1 = 2 * l, n2 = n1 + 1, next = n1 + 2;
+
+    residual_norm_backward<norm_kind>(ctx, d_residual, act.branch(), l + 1 < L ? d.norm1_weight(l + 1) : d.final_norm_weight(),
+                                      l + 1 < L ? d.norm1_bias(l + 1) : d.final_norm_bias(), act.d_normed(),
+                                      act.residual(next), act.norm_mean(next), act.norm_rstd(next),
+                                      l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(),
+                                      dropout.feed_forward_branch(l));
+    linear_backward(ctx, act.d_hidden(), d.ffn_out_weight(l), d.ffn_out_bias(l), act.branch(), act.hidden(l),
+                    w.ffn_out_weight(l));
+    linear_activation_backward(ctx, act.d_normed(), d.ffn_in_weight(l), d.ffn_in_bias(l), act.ffn_in(l), act.d_hidden(),
+                               act.ffn_in(l), act.normed(n2), w.ffn_in_weight(l));
+
+    residual_norm_backward<norm_kind>(ctx, d_residual, act.branch(), d.norm2_weight(l), d.norm2_bias(l), act.d_normed(),
+                                      act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2), w.norm2_weight(l),
+                                      dropout.attention_branch(l));
+    linear_backward(ctx, act.d_attn(), d.attn_out_weight(l), d.attn_out_bias(l), act.branch(), act.attn(l),
+                    w.attn_out_weight(l));
+    attention_backward(ctx, act.d_qkv(), act.d_attn(), act.attn(l), act.lse(l), act.qkv(l), dropout.attention(l));
+    qkv_backward(ctx, act.d_normed(), d.qkv_weight(l), d.qkv_bias(l), d.q_norm_weight(l), d.k_norm_weight(l),
+                 act.d_qkv(), act.normed(n1), w.qkv_weight(l), act.qk_raw(l), act.qk_rstd(l), w.q_norm_weight(l),
+                 w.k_norm_weight(l), read(act.rope()));
+  }
+  residual_norm_backward<norm_kind>(ctx, d_residual, {}, d.norm1_weight(0), d.norm1_bias(0), act.d_normed(),
+                                    act.residual(0), act.norm_mean(0), act.norm_rstd(0), w.norm1_weight(0), {});
+  embed_backward(ctx, d.token_embedding(), d.position_embedding(), d_residual, tokens, dropout.embedding());
+}
+
+}  // namespace tinygpt
