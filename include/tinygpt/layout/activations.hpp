@@ -10,14 +10,15 @@
 
 namespace tinygpt {
 
-/// Every intermediate result of a training step. Those saved for the backward pass live per layer; the rest are scratch.
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer; the rest are
+/// scratch.
 enum class Buffer : int {
-  residual,    ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
-  normed,      ///< output of each of those norms
-  norm_mean,   ///< statistics of each of those norms
+  residual,   ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
+  normed,     ///< output of each of those norms
+  norm_mean,  ///< statistics of each of those norms
   norm_rstd,
-  qkv,         ///< queries, keys, values as attention reads them
-  qk_raw,      ///< the projection before QK-norm and RoPE; only with QK-norm
+  qkv,     ///< queries, keys, values as attention reads them
+  qk_raw,  ///< the projection before QK-norm and RoPE; only with QK-norm
   qk_rstd,
   attn,        ///< output of attention, before its projection
   lse,         ///< log-sum-exp of each query's scores
@@ -29,17 +30,17 @@ enum class Buffer : int {
   d_hidden,    // scratch of one phase each: feed-forward backward,
   d_attn,      // attention backward,
   d_qkv,
-  logits,      // loss head: a chunk of rows
+  logits,  // loss head: a chunk of rows
   losses,
-  rope,        ///< cosines and sines of every position
+  rope_table,  ///< cosines and sines of every position
   count
 };
 
 struct BufferRow {
   const char* name = "";
-  std::int64_t copies = 0;   ///< how many layers' worth are kept
-  std::int64_t size = 0;     ///< elements of one copy, a multiple of the alignment
-  std::int64_t offset = 0;   ///< of the first element
+  std::int64_t copies = 0;  ///< how many layers' worth are kept
+  std::int64_t size = 0;    ///< elements of one copy, a multiple of the alignment
+  std::int64_t offset = 0;  ///< of the first element
 };
 
 /// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory.
@@ -75,7 +76,7 @@ class ActivationPlan {
       add(Buffer::d_normed, "d_normed", 1, n * c.embd);
     }
     add(Buffer::losses, "losses", 1, n);
-    add(Buffer::rope, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0);
+    add(Buffer::rope_table, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0);
 
     // One phase at a time uses what follows, so the phases share memory.
     const std::int64_t shared = end_;
@@ -109,11 +110,9 @@ class ActivationPlan {
 };
 
 /// Typed views of the activations of a batch (B, T) in one arena of plan.size() elements.
-template <Architecture M, class E>
-class Activations {
+template <Architecture M, class E> class Activations {
   using A = AxesOf<M>;
-  template <class... Axes>
-  using Tokens = Tensor<E, Batch<dyn>, Time<dyn>, Axes...>;
+  template <class... Axes> using Tokens = Tensor<E, Batch<dyn>, Time<dyn>, Axes...>;
 
  public:
   Activations(E* arena, const ActivationPlan& plan, int batch, int time)
@@ -130,9 +129,7 @@ class Activations {
 
   auto qkv(int l) const { return tokens<typename A::QkvRows>(Buffer::qkv, l); }
   auto qk_raw(int l) const { return tokens<typename A::QkvRows>(Buffer::qk_raw, l); }
-  auto qk_rstd(int l) const {
-    return tokens<PerHead<M::config.query_heads + M::config.kv_heads>>(Buffer::qk_rstd, l);
-  }
+  auto qk_rstd(int l) const { return tokens<PerHead<M::config.query_heads + M::config.kv_heads>>(Buffer::qk_rstd, l); }
   auto attn(int l) const { return tokens<typename A::Queries>(Buffer::attn, l); }
   auto lse(int l) const { return tokens<PerHead<M::config.query_heads>>(Buffer::lse, l); }
   auto ffn_in(int l) const { return tokens<typename A::FfnRows>(Buffer::ffn_in, l); }
@@ -152,17 +149,14 @@ class Activations {
     return Tensor<E, Time<dyn>, typename A::V>(data(Buffer::logits, 0), rows);
   }
   /// Per position D/2 cosines, then D/2 sines; null without RoPE.
-  auto rope() const {
-    return Tensor<E, typename A::T, typename A::D>(data(Buffer::rope, 0));
-  }
+  auto rope_table() const { return Tensor<E, typename A::T, typename A::D>(data(Buffer::rope_table, 0)); }
 
  private:
   E* data(Buffer b, int copy) const {
     const BufferRow& row = plan_[b];
     return row.size == 0 ? nullptr : arena_ + row.offset + copy % std::max<std::int64_t>(row.copies, 1) * row.size;
   }
-  template <class... Axes>
-  Tokens<Axes...> tokens(Buffer b, int copy) const {
+  template <class... Axes> Tokens<Axes...> tokens(Buffer b, int copy) const {
     return Tokens<Axes...>(data(b, copy), batch_, time_);
   }
 

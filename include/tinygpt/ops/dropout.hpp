@@ -7,24 +7,9 @@
 #include <array>
 #include <cstdint>
 
-#include <tinygpt/macros.hpp>
+#include <tinygpt/ops/random.hpp>
 
 namespace tinygpt {
-
-/// Philox4x32 with 7 rounds: 128 random bits that are a function of a 128-bit counter and a 64-bit key.
-/// Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", sections 3.4 and 4
-/// (7 rounds are the fewest that pass BigCrush).
-TINYGPT_HD constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                                             std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 7; ++round) {
-    const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * counter[0];
-    const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * counter[2];
-    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(product1),
-               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(product0)};
-    key = {key[0] + 0x9E3779B9u, key[1] + 0xBB67AE85u};
-  }
-  return counter;
-}
 
 /// Which elements one use of dropout drops. `site` tells the uses within one training step apart (embedding, and per
 /// layer: attention weights, attention branch, feed-forward branch).

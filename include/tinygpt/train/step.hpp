@@ -25,21 +25,23 @@ struct DropoutPlan {
   }
 };
 
-/// Everything up to the last norm, whose output is act.normed(2L). Saves what `backward` needs in `act`.
-template <Architecture M, class Context, class E>
-void forward(Context& ctx, const Params<M, const E>& w, const Activations<M, E>& act, TokenIds tokens,
-             const DropoutPlan& dropout = {}) {
+/// Everything up to the last norm, whose output is act.normed(2L), for tokens at positions first_position + t; `attend`
+/// is called per layer to turn act.qkv(l) into act.attn(l): attention within the batch, or over a cache.
+template <Architecture M, class Context, class E, class Attend>
+void forward_through(Context& ctx, const Params<M, const E>& w, const Activations<M, E>& act, TokenIds tokens,
+                     int first_position, const DropoutPlan& dropout, Attend&& attend) {
   constexpr NormKind norm_kind = M::config.norm;
   constexpr int L = M::config.layers;
 
-  embed(ctx, act.residual(0), tokens, w.token_embedding(), w.position_embedding(), 0, dropout.embedding());
-  norm<norm_kind>(ctx, act.normed(0), act.norm_mean(0), act.norm_rstd(0), act.residual(0), w.norm1_weight(0), w.norm1_bias(0));
+  embed(ctx, act.residual(0), tokens, w.token_embedding(), w.position_embedding(), first_position, dropout.embedding());
+  norm<norm_kind>(ctx, act.normed(0), act.norm_mean(0), act.norm_rstd(0), act.residual(0), w.norm1_weight(0),
+                  w.norm1_bias(0));
   for (int l = 0; l < L; ++l) {
     const int n1 = 2 * l, n2 = n1 + 1, next = n1 + 2;
 
     qkv(ctx, act.qkv(l), act.qk_raw(l), act.qk_rstd(l), act.normed(n1), w.qkv_weight(l), w.qkv_bias(l),
-        w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope()), 0);
-    attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l));
+        w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope_table()), first_position);
+    attend(l);
     linear(ctx, act.branch(), act.attn(l), w.attn_out_weight(l), w.attn_out_bias(l));
     residual_norm<norm_kind>(ctx, act.normed(n2), act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2),
                              act.residual(n1), act.branch(), w.norm2_weight(l), w.norm2_bias(l),
@@ -51,6 +53,14 @@ void forward(Context& ctx, const Params<M, const E>& w, const Activations<M, E>&
                              act.residual(n2), act.branch(), l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(),
                              l + 1 < L ? w.norm1_bias(l + 1) : w.final_norm_bias(), dropout.feed_forward_branch(l));
   }
+}
+
+/// The forward pass over whole sequences. Saves what `backward` needs in `act`.
+template <Architecture M, class Context, class E>
+void forward(Context& ctx, const Params<M, const E>& w, const Activations<M, E>& act, TokenIds tokens,
+             const DropoutPlan& dropout = {}) {
+  forward_through<M>(ctx, w, act, tokens, 0, dropout,
+                     [&](int l) { attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l)); });
 }
 
 /// The loss of a batch after `forward`: *loss += scale * sum of the losses of the targets that are not ignored.
@@ -75,11 +85,10 @@ void backward(Context& ctx, E* loss, const Params<M, E>& d, const Params<M, cons
   for (int l = L - 1; l >= 0; --l) {
     const int n1 = 2 * l, n2 = n1 + 1, next = n1 + 2;
 
-    residual_norm_backward<norm_kind>(ctx, d_residual, act.branch(), l + 1 < L ? d.norm1_weight(l + 1) : d.final_norm_weight(),
-                                      l + 1 < L ? d.norm1_bias(l + 1) : d.final_norm_bias(), act.d_normed(),
-                                      act.residual(next), act.norm_mean(next), act.norm_rstd(next),
-                                      l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(),
-                                      dropout.feed_forward_branch(l));
+    residual_norm_backward<norm_kind>(
+        ctx, d_residual, act.branch(), l + 1 < L ? d.norm1_weight(l + 1) : d.final_norm_weight(),
+        l + 1 < L ? d.norm1_bias(l + 1) : d.final_norm_bias(), act.d_normed(), act.residual(next), act.norm_mean(next),
+        act.norm_rstd(next), l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(), dropout.feed_forward_branch(l));
     linear_backward(ctx, act.d_hidden(), d.ffn_out_weight(l), d.ffn_out_bias(l), act.branch(), act.hidden(l),
                     w.ffn_out_weight(l));
     linear_activation_backward(ctx, act.d_normed(), d.ffn_in_weight(l), d.ffn_in_bias(l), act.ffn_in(l), act.d_hidden(),
@@ -93,7 +102,7 @@ void backward(Context& ctx, E* loss, const Params<M, E>& d, const Params<M, cons
     attention_backward(ctx, act.d_qkv(), act.d_attn(), act.attn(l), act.lse(l), act.qkv(l), dropout.attention(l));
     qkv_backward(ctx, act.d_normed(), d.qkv_weight(l), d.qkv_bias(l), d.q_norm_weight(l), d.k_norm_weight(l),
                  act.d_qkv(), act.normed(n1), w.qkv_weight(l), act.qk_raw(l), act.qk_rstd(l), w.q_norm_weight(l),
-                 w.k_norm_weight(l), read(act.rope()));
+                 w.k_norm_weight(l), read(act.rope_table()));
   }
   residual_norm_backward<norm_kind>(ctx, d_residual, {}, d.norm1_weight(0), d.norm1_bias(0), act.d_normed(),
                                     act.residual(0), act.norm_mean(0), act.norm_rstd(0), w.norm1_weight(0), {});

@@ -1,0 +1,13 @@
+// tinygpt: a GPT's architecture is a type. This header is the whole library for a host compiler.
+#pragma once
+
+#include <tinygpt/macros.hpp>  // defines: TINYGPT_VERSION
+
+#include <tinygpt/config/options.hpp>      // defines: Layers, Embd, Heads, Ctx and the other options
+#include <tinygpt/cpu/cpu.hpp>             // defines: cpu::Context and its operations
+#include <tinygpt/data/token_stream.hpp>   // defines: TokenStream
+#include <tinygpt/generate/generator.hpp>  // defines: Generator, SampleOptions
+#include <tinygpt/layout/arena.hpp>        // defines: Arena, train_bytes, generate_bytes, _GiB
+#include <tinygpt/model/gpt.hpp>           // defines: GPT, Architecture
+#include <tinygpt/ops/backend.hpp>         // defines: the contract of a backend, AdamW
+#include <tinygpt/train/trainer.hpp>       // defines: Trainer, TrainOptions, StepReport
