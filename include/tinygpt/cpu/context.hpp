@@ -1,0 +1,69 @@
+// What an operation of the cpu backend runs on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <tinygpt/cpu/threads.hpp>
+
+namespace tinygpt::cpu {
+
+/// Threads, and a piece of memory of its own for each of them. Every operation takes one as its first argument.
+///
+/// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
+class Context {
+ public:
+  /// 0 threads: as many as the machine has.
+  explicit Context(int threads = 0)
+      : pool_(threads > 0 ? threads : hardware_threads()), scratch_(static_cast<std::size_t>(pool_.size())) {
+    reserve_scratch(default_scratch);
+  }
+
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  int threads() const { return pool_.size(); }
+
+  /// Calls f(task, thread) for every task in [0, tasks); see ThreadPool.
+  template <class F> void parallel_for(int tasks, F&& f) { pool_.parallel_for(tasks, std::forward<F>(f)); }
+
+  /// The scratch of one thread: at least `scratch_size()` floats, aligned to a cache line.
+  float* scratch(int thread) { return scratch_[static_cast<std::size_t>(thread)].get(); }
+  std::int64_t scratch_size() const { return scratch_size_; }
+
+  /// Makes each thread's scratch at least this many floats. Allocates only when it was smaller: matrix products and
+  /// attention with the usual sizes never do. Not to be called inside a parallel loop.
+  void reserve_scratch(std::int64_t floats) {
+    if (floats <= scratch_size_) return;
+    for (auto& piece : scratch_) {
+      piece.reset();
+      piece.reset(static_cast<float*>(
+          ::operator new (static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{alignment})));
+    }
+    scratch_size_ = floats;
+  }
+
+ private:
+  static constexpr std::size_t alignment = 64;
+  static constexpr std::int64_t default_scratch = 256 * 1024;  // 1 MiB, of which a product touches what fits the L2
+
+  struct Free {
+    void operator()(float* p) const { ::operator delete (p, std::align_val_t{alignment}); }
+  };
+
+  static int hardware_threads() {
+    const unsigned count = std::thread::hardware_concurrency();
+    return count == 0 ? 1 : static_cast<int>(count);
+  }
+
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<float, Free>> scratch_;
+  std::int64_t scratch_size_ = 0;
+};
+
+}  // namespace tinygpt::cpu

@@ -1,0 +1,207 @@
+// Matrix products in float32: C = A B and C += A B, any of A and B transposed.
+//
+// Strategy: a task is a tile of C with its whole sum. It walks k in blocks of block_depth; for each it packs its rows
+// of A once, then a group of columns of B at a time, and runs the microkernel over them. Packing inside the task means
+// that threads share nothing and need no barrier.
+//
+// Reproducibility: an element of C is sum_p (chain of fused multiply-adds over the p-th block of k), added in the order
+// of p. Neither its place in C, nor m, nor n, nor the number of threads enters; so one row computed alone has the bits
+// that it has among thousands.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/microkernel.hpp>
+#include <tinygpt/cpu/pack.hpp>
+#include <tinygpt/cpu/vec.hpp>
+
+namespace tinygpt::cpu {
+
+enum class Layout { as_stored, transposed };
+
+/// An input of a product. as_stored: element (i, j) is data[i * stride + j]; transposed: data[j * stride + i].
+struct Operand {
+  const float* data;
+  std::int64_t stride;
+  Layout layout;
+};
+
+inline Operand as_stored(const float* data, std::int64_t stride) { return {data, stride, Layout::as_stored}; }
+inline Operand transposed(const float* data, std::int64_t stride) { return {data, stride, Layout::transposed}; }
+
+/// The epilogue that does nothing.
+struct NoEpilogue {
+  void operator()(std::int64_t, std::int64_t, std::int64_t, float*) const {}
+};
+
+namespace detail {
+
+inline constexpr int block_depth = 256;        // of k; fixes the rounding, see the top of the file
+inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB
+inline constexpr int max_block_columns = 256;  // of C in one task: C's tile is 384 KiB, and is revisited once per block
+inline constexpr int group_columns = 128;      // of B in scratch: 128 KiB
+
+static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
+
+struct Blocks {
+  int rows, columns;  // of one task's tile of C
+  std::int64_t row_count, tasks;
+};
+
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Tiles as large as the caches allow, and smaller where there would be too few for the threads to finish together.
+inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads) {
+  const auto split = [](std::int64_t size, std::int64_t parts, int unit) {
+    return static_cast<int>(divide_up(divide_up(size, parts), unit) * unit);
+  };
+  std::int64_t row_parts = divide_up(m, max_block_rows);
+  std::int64_t column_parts = divide_up(n, m <= tile_rows ? 2 * tile_columns : max_block_columns);
+  while (threads > 1 && row_parts * column_parts < 6 * threads) {
+    const int rows = split(m, row_parts, tile_rows);
+    const int columns = split(n, column_parts, tile_columns);
+    if (rows >= 2 * columns && rows > 4 * tile_rows) {
+      ++row_parts;
+    } else if (columns > 2 * tile_columns) {
+      ++column_parts;
+    } else if (rows > 4 * tile_rows) {
+      ++row_parts;
+    } else {
+      break;
+    }
+  }
+  const int rows = split(m, row_parts, tile_rows);
+  const int columns = split(n, column_parts, tile_columns);
+  const std::int64_t row_count = divide_up(m, rows);
+  return {rows, columns, row_count, row_count * divide_up(n, columns)};
+}
+
+/// Rows [0, rows) of A, columns [0, depth): tile after tile of tile_rows rows. as_stored: (tile_rows, block_depth);
+/// transposed: (block_depth, tile_rows).
+inline void pack_a(float* to, Operand a, std::int64_t row, std::int64_t k, int rows, int depth) {
+  if (a.layout == Layout::as_stored) {
+    pack_rows(to, block_depth, a.data + row * a.stride + k, a.stride, rows, depth, depth);
+    return;
+  }
+  constexpr int strip = 16;  // of k at a time: long enough runs in both arrays
+  for (int k0 = 0; k0 < depth; k0 += strip) {
+    const int k1 = std::min(depth, k0 + strip);
+    for (int i = 0; i < rows; i += tile_rows) {
+      const float* from = a.data + (k + k0) * a.stride + row + i;
+      float* out = to + static_cast<std::int64_t>(i) * block_depth + k0 * tile_rows;
+      const int count = std::min(tile_rows, rows - i);
+      for (int kk = k0; kk < k1; ++kk, from += a.stride, out += tile_rows) {
+        if (count == tile_rows) {
+          std::memcpy(out, from, tile_rows * sizeof(float));
+        } else {
+          std::memcpy(out, from, static_cast<std::size_t>(count) * sizeof(float));
+        }
+      }
+    }
+  }
+}
+
+/// Columns [column, column + columns) of B, rows [k, k + depth): sliver after sliver (block_depth, tile_columns), zeros
+/// to the right of the last column.
+inline void pack_b(float* to, Operand b, std::int64_t k, std::int64_t column, int depth, int columns) {
+  if (b.layout == Layout::as_stored) {
+    constexpr int strip = 16;
+    for (int k0 = 0; k0 < depth; k0 += strip) {
+      for (int j = 0; j < columns; j += tile_columns) {
+        pack_rows(to + static_cast<std::int64_t>(j) * block_depth + k0 * tile_columns, tile_columns,
+                  b.data + (k + k0) * b.stride + column + j, b.stride, std::min(strip, depth - k0),
+                  std::min(tile_columns, columns - j), tile_columns);
+      }
+    }
+    return;
+  }
+  for (int j = 0; j < columns; j += vector_width) {
+    float* sliver = to + static_cast<std::int64_t>(j / tile_columns) * tile_columns * block_depth + j % tile_columns;
+    pack_transposed_strip(sliver, tile_columns, b.data + (column + j) * b.stride + k, b.stride,
+                          std::min(vector_width, columns - j), depth);
+  }
+}
+
+/// One sliver of packed B times the packed rows of A.
+inline void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_layout, const float* b, float* c,
+                            std::int64_t c_stride, Accumulate accumulate) {
+  const int vectors = columns > vector_width ? 2 : 1;
+  const auto& kernels = a_layout == Layout::as_stored ? tile_kernels<block_depth, 1, tile_columns>
+                                                      : tile_kernels<1, tile_rows, tile_columns>;
+  for (int i = 0; i < rows; i += tile_rows) {
+    const int count = std::min(tile_rows, rows - i);
+    const TileKernel kernel = kernels[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(count - 1)];
+    const float* a_tile = a + static_cast<std::int64_t>(i) * block_depth;
+    float* c_tile = c + i * c_stride;
+    if (columns == vectors * vector_width) {
+      kernel(depth, a_tile, b, c_tile, c_stride, accumulate);
+      continue;
+    }
+    alignas(64) float edge[tile_rows * tile_columns];
+    kernel(depth, a_tile, b, edge, tile_columns, Accumulate::no);
+    for (int r = 0; r < count; ++r) {
+      for (int j = 0; j < columns; ++j) {
+        float& out = c_tile[r * c_stride + j];
+        out = accumulate == Accumulate::yes ? out + edge[r * tile_columns + j] : edge[r * tile_columns + j];
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Matrix product.
+///
+///   C = A B  or  C += A B,    then epilogue(row, column_begin, column_end, &C(row, column_begin))
+///
+///   a  (m, k)   b  (k, n)   c  (m, n), rows c_stride apart
+///
+/// The three products of a linear layer y = x W^T, with x (M, K), W (N, K):
+///
+///   gemm(ctx, M, N, K, as_stored(x, K), transposed(w, K), y, N);
+///   gemm(ctx, M, K, N, as_stored(dy, N), as_stored(w, K), dx, K);
+///   gemm(ctx, N, K, M, transposed(dy, N), as_stored(x, K), dw, K, Accumulate::yes);
+///
+/// The epilogue is called once for each piece of a row of C, from the thread that computed it, when the piece is
+/// finished and still in its cache. FLOPs 2 m n k. No allocation. c must not overlap a or b. Where k is 0, the product
+/// is a matrix of zeros.
+template <class Epilogue = NoEpilogue>
+void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand a, Operand b, float* c,
+          std::int64_t c_stride, Accumulate accumulate = Accumulate::no, const Epilogue& epilogue = {}) {
+  using namespace detail;
+  if (m <= 0 || n <= 0) return;
+  const Blocks blocks = choose_blocks(m, n, ctx.threads());
+  ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
+    const std::int64_t row = task % blocks.row_count * blocks.rows;
+    const std::int64_t column = task / blocks.row_count * blocks.columns;
+    const int rows = static_cast<int>(std::min<std::int64_t>(blocks.rows, m - row));
+    const int columns = static_cast<int>(std::min<std::int64_t>(blocks.columns, n - column));
+    float* packed_a = ctx.scratch(thread);
+    float* packed_b = packed_a + max_block_rows * block_depth;
+    float* tile = c + row * c_stride + column;
+    std::int64_t k0 = 0;
+    do {
+      const int depth = static_cast<int>(std::min<std::int64_t>(block_depth, k - k0));
+      const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
+      pack_a(packed_a, a, row, k0, rows, depth);
+      for (int j0 = 0; j0 < columns; j0 += group_columns) {
+        const int group = std::min(group_columns, columns - j0);
+        pack_b(packed_b, b, k0, column + j0, depth, group);
+        for (int j = 0; j < group; j += tile_columns) {
+          multiply_sliver(rows, std::min(tile_columns, group - j), depth, packed_a, a.layout,
+                          packed_b + static_cast<std::int64_t>(j) * block_depth, tile + j0 + j, c_stride, add);
+        }
+      }
+      k0 += block_depth;
+    } while (k0 < k);
+    if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
+      for (int i = 0; i < rows; ++i) epilogue(row + i, column, column + columns, tile + i * c_stride);
+    }
+  });
+}
+
+}  // namespace tinygpt::cpu

@@ -1,0 +1,58 @@
+// The innermost piece of every matrix product: a tile of the output held in registers.
+//
+// An element of a product is one chain of fused multiply-adds over k, starting from zero, in every tile shape and
+// position; so an element has the same bits whichever tile computes it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include <tinygpt/cpu/vec.hpp>
+
+namespace tinygpt::cpu {
+
+/// What happens to the old contents of an output.
+enum class Accumulate { no, yes };
+
+/// Rows and columns of the largest tile: as many accumulators as leave registers for two vectors of b and one of a.
+inline constexpr int tile_rows = vector_width == 16 ? 12 : 6;
+inline constexpr int tile_columns = 2 * vector_width;
+
+/// c[i][j] = (or +=)  sum_{k < depth} a[i * row_stride + k * k_stride] * b[k * b_stride + j]
+///
+/// for i < rows, j < vectors * vector_width. The a strides are constants, so that every operand of the inner loop is
+/// one address register and a displacement.
+template <int rows, int vectors, int row_stride, int k_stride, int b_stride>
+TINYGPT_CPU_NOINLINE void multiply_tile(std::int64_t depth, const float* a, const float* b, float* c,
+                                        std::int64_t c_stride, Accumulate accumulate) {
+  Floats sum[rows][vectors] = {};
+  for (std::int64_t k = 0; k < depth; ++k, a += k_stride, b += b_stride) {
+    Floats b_row[vectors];
+    unroll<vectors>([&](auto v) __attribute__((always_inline)) { b_row[v] = load(b + v * vector_width); });
+    unroll<rows>([&](auto i) __attribute__((always_inline)) {
+      const Floats a_element = broadcast(a[i * row_stride]);
+      unroll<vectors>([&](auto v) __attribute__((always_inline)) { sum[i][v] = fma(a_element, b_row[v], sum[i][v]); });
+    });
+  }
+  unroll<rows>([&](auto i) __attribute__((always_inline)) {
+    unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+      float* out = c + i * c_stride + v * vector_width;
+      store(out, accumulate == Accumulate::yes ? load(out) + sum[i][v] : sum[i][v]);
+    });
+  });
+}
+
+using TileKernel = void (*)(std::int64_t, const float*, const float*, float*, std::int64_t, Accumulate);
+
+/// kernels[vectors - 1][rows - 1], for one layout of a and b.
+template <int row_stride, int k_stride, int b_stride>
+inline constexpr std::array<std::array<TileKernel, tile_rows>, 2> tile_kernels = [
+]<int... I>(std::integer_sequence<int, I...>) {
+  return std::array<std::array<TileKernel, tile_rows>, 2>{
+      {{multiply_tile<I + 1, 1, row_stride, k_stride, b_stride>...},
+       {multiply_tile<I + 1, 2, row_stride, k_stride, b_stride>...}}};
+}
+(std::make_integer_sequence<int, tile_rows>{});
+
+}  // namespace tinygpt::cpu

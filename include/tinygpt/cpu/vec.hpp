@@ -1,0 +1,140 @@
+// One SIMD vector of floats, as wide as the machine's registers, by the vector extensions of GCC and clang.
+//
+// The compiler sees ordinary arithmetic, so one source serves AVX-512, AVX2, SSE and NEON. The transcendental functions
+// on it are in math.hpp.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <utility>
+
+namespace tinygpt::cpu {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_width = 16;
+#elif defined(__AVX__)
+inline constexpr int vector_width = 8;
+#else
+inline constexpr int vector_width = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(vector_width * sizeof(float))));
+typedef std::int32_t Ints __attribute__((vector_size(vector_width * sizeof(float))));
+typedef std::uint32_t Words __attribute__((vector_size(vector_width * sizeof(float))));
+
+/// Inlining is forced where a call would spill every register, and forbidden where two callers must get the same bits
+/// (a compiler may fuse a multiplication and an addition in one inlined copy and not in the other).
+#define TINYGPT_CPU_INLINE inline __attribute__((always_inline))
+#define TINYGPT_CPU_NOINLINE __attribute__((noinline))
+
+/// Calls f(integral_constant<int, 0>) ... f(integral_constant<int, N - 1>): a loop that is unrolled at any -O level.
+template <int N, class F> TINYGPT_CPU_INLINE void unroll(F&& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, I>{}), ...);
+  }
+  (std::make_integer_sequence<int, N>{});
+}
+
+TINYGPT_CPU_INLINE Floats load(const float* p) {
+  Floats x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+
+TINYGPT_CPU_INLINE void store(float* p, Floats x) { __builtin_memcpy(p, &x, sizeof x); }
+
+/// The first n < vector_width floats, the others 0; reads nothing beyond them.
+TINYGPT_CPU_INLINE Floats load_first(const float* p, int n) {
+  Floats x = {};
+  __builtin_memcpy(&x, p, static_cast<std::size_t>(n) * sizeof(float));
+  return x;
+}
+
+TINYGPT_CPU_INLINE void store_first(float* p, Floats x, int n) {
+  __builtin_memcpy(p, &x, static_cast<std::size_t>(n) * sizeof(float));
+}
+
+TINYGPT_CPU_INLINE Floats broadcast(float x) { return x - Floats{}; }
+TINYGPT_CPU_INLINE Ints broadcast(std::int32_t x) { return x - Ints{}; }
+
+/// a * b + c, rounded once where the machine can (both compilers contract within one expression).
+TINYGPT_CPU_INLINE Floats fma(Floats a, Floats b, Floats c) { return a * b + c; }
+
+TINYGPT_CPU_INLINE Floats select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
+
+/// b where a is NaN.
+TINYGPT_CPU_INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
+TINYGPT_CPU_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
+
+TINYGPT_CPU_INLINE Ints bits(Floats x) { return std::bit_cast<Ints>(x); }
+TINYGPT_CPU_INLINE Floats from_bits(Ints x) { return std::bit_cast<Floats>(x); }
+TINYGPT_CPU_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
+
+/// Rounds toward zero.
+TINYGPT_CPU_INLINE Ints to_ints(Floats x) { return __builtin_convertvector(x, Ints); }
+
+TINYGPT_CPU_INLINE Floats abs(Floats x) { return from_bits(bits(x) & 0x7FFFFFFF); }
+TINYGPT_CPU_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
+  return from_bits((bits(magnitude) & 0x7FFFFFFF) | (bits(sign) & static_cast<std::int32_t>(0x80000000u)));
+}
+
+/// 0, 1, 2, ...
+TINYGPT_CPU_INLINE Ints iota() {
+  return []<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) { return Ints{I...}; }
+  (std::make_integer_sequence<int, vector_width>{});
+}
+
+namespace detail {
+
+/// Combines the halves of the first n lanes until one is left: the same tree at every call, so the same rounding.
+template <int n, class Combine> TINYGPT_CPU_INLINE float fold(Floats x, Combine combine) {
+  if constexpr (n == 1) {
+    return x[0];
+  } else {
+    const auto upper = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+      return __builtin_shufflevector(x, x, (I < n / 2 ? I + n / 2 : I)...);
+    }
+    (std::make_integer_sequence<int, vector_width>{});
+    return fold<n / 2>(combine(x, upper), combine);
+  }
+}
+
+}  // namespace detail
+
+/// Sum and maximum over the lanes, in a fixed tree.
+TINYGPT_CPU_INLINE float sum(Floats x) {
+  return detail::fold<vector_width>(
+      x, [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; });
+}
+TINYGPT_CPU_INLINE float max(Floats x) {
+  return detail::fold<vector_width>(
+      x, [](Floats a, Floats b) __attribute__((always_inline)) { return max(a, b); });
+}
+
+namespace detail {
+
+/// One round of the transposition: exchanges the off-diagonal blocks of `step` lanes between rows i and i + step.
+template <int step, int... L>
+TINYGPT_CPU_INLINE void exchange(Floats& upper, Floats& lower, std::integer_sequence<int, L...>) {
+  const Floats a = upper, b = lower;
+  upper = __builtin_shufflevector(a, b, ((L & step) ? L - step + vector_width : L)...);
+  lower = __builtin_shufflevector(a, b, ((L & step) ? L + vector_width : L + step)...);
+}
+
+template <int step> TINYGPT_CPU_INLINE void transpose_rounds(Floats (&rows)[vector_width]) {
+  if constexpr (step > 0) {
+    unroll<vector_width>([&](auto i) __attribute__((always_inline)) {
+      if constexpr ((i & step) == 0) {
+        exchange<step>(rows[i], rows[i + step], std::make_integer_sequence<int, vector_width>{});
+      }
+    });
+    transpose_rounds<step / 2>(rows);
+  }
+}
+
+}  // namespace detail
+
+/// Transposes a square of vector_width x vector_width floats held in registers.
+TINYGPT_CPU_INLINE void transpose(Floats (&rows)[vector_width]) { detail::transpose_rounds<vector_width / 2>(rows); }
+
+}  // namespace tinygpt::cpu
