@@ -35,7 +35,7 @@ void decode_attention(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, QueryHeads
     std::copy_n(token + Q * D, kv_width, keys.data() + (first_position + t) * kv_width);
     std::copy_n(token + (Q + KV) * D, kv_width, values.data() + (first_position + t) * kv_width);
   }
-  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, T, first_position, keys.data(), values.data(),
+  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, first_position, T, keys.data(), values.data(),
                    Q, KV, D);
 }
 
