@@ -2,7 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
-#include <string>
+#include <cstdio>
 #include <vector>
 
 #include <tinygpt/cpu/attention.hpp>
@@ -34,9 +34,10 @@ std::vector<float> fill(std::int64_t count) {
 }
 
 void label(benchmark::State& state, const AttentionShape& s, double flops) {
-  state.SetLabel("B" + std::to_string(s.batch) + " T" + std::to_string(s.time) + " heads " +
-                 std::to_string(s.query_heads) + "/" + std::to_string(s.kv_heads) + " Dh" + std::to_string(s.head_dim) +
-                 (state.range(1) == 1 ? ", 1 thread" : ", all threads"));
+  char text[96];
+  std::snprintf(text, sizeof text, "B%d T%d heads %d/%d Dh%d, %s", static_cast<int>(s.batch), static_cast<int>(s.time),
+                s.query_heads, s.kv_heads, s.head_dim, state.range(1) == 1 ? "1 thread" : "all threads");
+  state.SetLabel(text);
   const double all = flops * static_cast<double>(state.iterations());
   state.counters["FLOP/s"] = benchmark::Counter(all, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(all / peak(state.range(1)), benchmark::Counter::kIsRate);
