@@ -15,15 +15,16 @@ inline constexpr float inv_sqrt2 = static_cast<float>(std::numbers::sqrt2 / 2);
 inline constexpr float sqrt_2_over_pi = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
 inline constexpr float cubic = 0.044715f;
 
-template <ActivationKind K>
-TINYGPT_CPU_INLINE Floats act(Floats x) {
-  if constexpr (K == relu) return max(x, Floats{});
-  else if constexpr (K == gelu) return 0.5f * x * (1.0f + erf(x * inv_sqrt2));
-  else return 0.5f * x * (1.0f + tanh(sqrt_2_over_pi * (x + cubic * x * x * x)));
+template <ActivationKind K> TINYGPT_CPU_INLINE Floats act(Floats x) {
+  if constexpr (K == relu)
+    return max(x, Floats{});
+  else if constexpr (K == gelu)
+    return 0.5f * x * (1.0f + erf(x * inv_sqrt2));
+  else
+    return 0.5f * x * (1.0f + tanh(sqrt_2_over_pi * (x + cubic * x * x * x)));
 }
 
-template <ActivationKind K>
-TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
+template <ActivationKind K> TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
   if constexpr (K == relu) {
     return select(x > Floats{}, broadcast(1.0f), Floats{});
   } else if constexpr (K == gelu) {

@@ -21,8 +21,8 @@ void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, O> y, In<float, Batc
 }
 
 template <class O, class I>
-void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, O, I> d_w,
-                     Out<float, O> d_b, In<float, Batch<dyn>, Time<dyn>, O> d_y, In<float, Batch<dyn>, Time<dyn>, I> x,
+void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, O, I> d_w, Out<float, O> d_b,
+                     In<float, Batch<dyn>, Time<dyn>, O> d_y, In<float, Batch<dyn>, Time<dyn>, I> x,
                      In<float, O, I> w) {
   gemm(ctx, x.rows(), I::value, O::value, as_stored(d_y.data(), O::value), as_stored(w.data(), I::value), d_x.data(),
        I::value);

@@ -12,8 +12,7 @@ namespace tinygpt::cpu {
 namespace detail {
 
 /// log sum exp over a row of V floats, and the maximum it was taken from.
-template <int V>
-float log_sum_exp(const float* z) {
+template <int V> float log_sum_exp(const float* z) {
   Floats top = broadcast(-INFINITY);
   along(V, [&](Lanes lanes) {
     top = max(lanes.whole() ? lanes.load(z) : select(iota() < broadcast(lanes.count), lanes.load(z), top), top);
@@ -46,9 +45,9 @@ inline void add_losses(float* loss, const float* losses, std::int64_t n, double 
 }  // namespace detail
 
 template <int V, class I>
-void loss_head(Context& ctx, float* loss, Out<float, Batch<dyn>, Time<dyn>> losses, Out<float, Time<dyn>, Vocab<V>> logits,
-               In<float, Batch<dyn>, Time<dyn>, I> x, Tensor<const float, Vocab<V>, I> w, In<float, Vocab<V>> b,
-               TokenIds targets, double scale) {
+void loss_head(Context& ctx, float* loss, Out<float, Batch<dyn>, Time<dyn>> losses,
+               Out<float, Time<dyn>, Vocab<V>> logits, In<float, Batch<dyn>, Time<dyn>, I> x,
+               Tensor<const float, Vocab<V>, I> w, In<float, Vocab<V>> b, TokenIds targets, double scale) {
   for (std::int64_t first = 0; first < x.rows(); first += logits.rows()) {
     const std::int64_t n = std::min(logits.rows(), x.rows() - first);
     detail::for_logits<V, I>(ctx, logits.data(), x.data() + first * I::value, n, w.data(), b.data(),
@@ -62,9 +61,10 @@ void loss_head(Context& ctx, float* loss, Out<float, Batch<dyn>, Time<dyn>> loss
 
 template <int V, class I>
 void loss_head_gradient(Context& ctx, float* loss, Out<float, Batch<dyn>, Time<dyn>> losses,
-                        Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, Vocab<V>, I> d_w, Out<float, Vocab<V>> d_b,
-                        Out<float, Time<dyn>, Vocab<V>> logits, In<float, Batch<dyn>, Time<dyn>, I> x,
-                        In<float, Vocab<V>, I> w, In<float, Vocab<V>> b, TokenIds targets, double scale) {
+                        Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, Vocab<V>, I> d_w,
+                        Out<float, Vocab<V>> d_b, Out<float, Time<dyn>, Vocab<V>> logits,
+                        In<float, Batch<dyn>, Time<dyn>, I> x, In<float, Vocab<V>, I> w, In<float, Vocab<V>> b,
+                        TokenIds targets, double scale) {
   for (std::int64_t first = 0; first < x.rows(); first += logits.rows()) {
     const std::int64_t n = std::min(logits.rows(), x.rows() - first);
     const float* chunk = x.data() + first * I::value;

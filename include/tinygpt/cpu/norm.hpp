@@ -48,8 +48,8 @@ template <NormKind K, int C>
 void residual_norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> normed,
                    Out<float, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<float, Batch<dyn>, Time<dyn>> mean,
                    Out<float, Batch<dyn>, Time<dyn>> rstd, In<float, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
-                   In<float, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<float, Embd<C>> weight,
-                   In<float, Embd<C>> bias, Dropout dropout) {
+                   In<float, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<float, Embd<C>> weight, In<float, Embd<C>> bias,
+                   Dropout dropout) {
   const int T = branch.template extent<Time>();
   for_row_parts(ctx, branch.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
@@ -82,7 +82,8 @@ void residual_norm_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, E
       const Floats mu = broadcast(K == layer ? mean.data()[i] : 0.0f), r = broadcast(rstd.data()[i]);
       Floats sum_g = {}, sum_gx = {};
       along(C, [&](Lanes lanes) {
-        const Floats x_hat = (lanes.load(x) - mu) * r, dy_here = lanes.load(dy), g = dy_here * lanes.load(weight.data());
+        const Floats x_hat = (lanes.load(x) - mu) * r, dy_here = lanes.load(dy),
+                     g = dy_here * lanes.load(weight.data());
         sum_g += g;
         sum_gx += g * x_hat;
         store(weight_part + lanes.at, load(weight_part + lanes.at) + dy_here * x_hat);

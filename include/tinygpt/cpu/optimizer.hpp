@@ -15,11 +15,9 @@ namespace detail {
 inline constexpr std::int64_t arena_part = 1 << 15;
 
 /// Calls f(part, first, last) for every part of n elements, in parallel.
-template <class F>
-void for_arena_parts(Context& ctx, std::int64_t n, F&& f) {
-  ctx.parallel_for(static_cast<int>((n + arena_part - 1) / arena_part), [&](int part, int) {
-    f(part, part * arena_part, std::min(n, (part + 1) * arena_part));
-  });
+template <class F> void for_arena_parts(Context& ctx, std::int64_t n, F&& f) {
+  ctx.parallel_for(static_cast<int>((n + arena_part - 1) / arena_part),
+                   [&](int part, int) { f(part, part * arena_part, std::min(n, (part + 1) * arena_part)); });
 }
 
 }  // namespace detail
@@ -73,11 +71,12 @@ inline void adamw(Context& ctx, std::span<float> weights, std::span<float> m, st
     });
   };
   const auto kept = static_cast<float>(1 - hyper.learning_rate * hyper.weight_decay);
-  detail::for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()), [&](int, std::int64_t first, std::int64_t last) {
-    const std::int64_t middle = std::clamp(hyper.decay_end, first, last);
-    update(first, middle, kept);
-    update(middle, last, 1.0f);
-  });
+  detail::for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()),
+                          [&](int, std::int64_t first, std::int64_t last) {
+                            const std::int64_t middle = std::clamp(hyper.decay_end, first, last);
+                            update(first, middle, kept);
+                            update(middle, last, 1.0f);
+                          });
 }
 
 }  // namespace tinygpt::cpu

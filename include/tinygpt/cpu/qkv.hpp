@@ -7,8 +7,7 @@
 
 namespace tinygpt::cpu {
 
-template <int N, int D>
-void fill_rope(Context&, Tensor<float, Ctx<N>, HeadDim<D>> rope_table, int base) {
+template <int N, int D> void fill_rope(Context&, Tensor<float, Ctx<N>, HeadDim<D>> rope_table, int base) {
   for (int p = 0; p < N; ++p) {
     for (int i = 0; i < D / 2; ++i) {
       const double angle = p * std::pow(static_cast<double>(base), -2.0 * i / D);
@@ -21,8 +20,7 @@ void fill_rope(Context&, Tensor<float, Ctx<N>, HeadDim<D>> rope_table, int base)
 namespace detail {
 
 /// Rotates the pairs (x_i, x_{i + D/2}) by the angles of a position; backwards for direction = -1.
-template <int D>
-void rotate(float* x, const float* angles, float direction) {
+template <int D> void rotate(float* x, const float* angles, float direction) {
   along(D / 2, [&](Lanes lanes) {
     const Floats c = lanes.load(angles), s = lanes.load(angles + D / 2) * broadcast(direction);
     const Floats a = lanes.load(x), b = lanes.load(x + D / 2);
@@ -37,8 +35,8 @@ template <int Q, int KV, int D, class I, int N>
 void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<float, Batch<dyn>, Time<dyn>, I> x, Tensor<const float, Qkv<Q, KV, D>, I> w, In<float, Qkv<Q, KV, D>> b,
-         In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm,
-         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, int first_position) {
+         In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
+         int first_position) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();

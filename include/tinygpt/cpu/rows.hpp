@@ -21,8 +21,10 @@ struct Lanes {
     return whole() ? cpu::load(x + at) : load_first(x + at, count);
   }
   TINYGPT_CPU_INLINE void store(float* x, Floats value) const {
-    if (whole()) cpu::store(x + at, value);
-    else store_first(x + at, value, count);
+    if (whole())
+      cpu::store(x + at, value);
+    else
+      store_first(x + at, value, count);
   }
   /// value where the row has a lane, 0 beyond it: for sums of what is not 0 at 0.
   TINYGPT_CPU_INLINE Floats keep(Floats value) const {
@@ -31,8 +33,7 @@ struct Lanes {
 };
 
 /// Calls f(Lanes) along a row of `width` floats.
-template <class F>
-TINYGPT_CPU_INLINE void along(std::int64_t width, F&& f) {
+template <class F> TINYGPT_CPU_INLINE void along(std::int64_t width, F&& f) {
   std::int64_t i = 0;
   for (; i + vector_width <= width; i += vector_width) f(Lanes{i, vector_width});
   if (i < width) f(Lanes{i, static_cast<int>(width - i)});
@@ -58,15 +59,15 @@ TINYGPT_CPU_INLINE void along_mask(const Dropout& dropout, std::int64_t row, std
 /// Rows in one task of a row-wise operation; at most `row_parts` tasks. Depends on the number of rows only, so that
 /// sums over rows, which are made part by part, have the same bits with any number of threads.
 inline constexpr std::int64_t row_parts = 64;
-inline std::int64_t rows_per_part(std::int64_t rows) { return std::max<std::int64_t>(8, (rows + row_parts - 1) / row_parts); }
+inline std::int64_t rows_per_part(std::int64_t rows) {
+  return std::max<std::int64_t>(8, (rows + row_parts - 1) / row_parts);
+}
 
 /// Calls f(part, first_row, last_row) for every part, in parallel.
-template <class F>
-void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
+template <class F> void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
   const std::int64_t step = rows_per_part(rows);
-  ctx.parallel_for(static_cast<int>((rows + step - 1) / step), [&](int part, int) {
-    f(part, part * step, std::min(rows, (part + 1) * step));
-  });
+  ctx.parallel_for(static_cast<int>((rows + step - 1) / step),
+                   [&](int part, int) { f(part, part * step, std::min(rows, (part + 1) * step)); });
 }
 
 /// out[j] += sum_i x[i * width + j], in order of i.
