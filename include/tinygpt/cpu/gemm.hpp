@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/few_rows.hpp>
 #include <tinygpt/cpu/microkernel.hpp>
 #include <tinygpt/cpu/pack.hpp>
 #include <tinygpt/cpu/vec.hpp>
@@ -174,6 +175,21 @@ void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand 
           std::int64_t c_stride, Accumulate accumulate = Accumulate::no, const Epilogue& epilogue = {}) {
   using namespace detail;
   if (m <= 0 || n <= 0) return;
+  if (m <= few_rows && a.layout == Layout::as_stored && b.layout == Layout::transposed) {
+    constexpr int unit = 4 * vector_width;  // columns of a task
+    ctx.parallel_for(static_cast<int>(divide_up(n, unit)), [&](int task, int) {
+      const std::int64_t begin = std::int64_t{task} * unit, end = std::min(n, begin + unit);
+      for (std::int64_t j = begin; j < end; j += vector_width) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
+        few_rows_kernels[static_cast<std::size_t>(m - 1)](k, block_depth, a.data, a.stride, b.data + j * b.stride,
+                                                          b.stride, columns, c + j, c_stride, accumulate);
+      }
+      if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
+        for (std::int64_t i = 0; i < m; ++i) epilogue(i, begin, end, c + i * c_stride + begin);
+      }
+    });
+    return;
+  }
   const Blocks blocks = choose_blocks(m, n, ctx.threads());
   ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
     const std::int64_t row = task % blocks.row_count * blocks.rows;
