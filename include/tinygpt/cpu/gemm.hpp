@@ -42,9 +42,9 @@ struct NoEpilogue {
 namespace detail {
 
 inline constexpr int block_depth = 256;        // of k; fixes the rounding, see the top of the file
-inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB
-inline constexpr int max_block_columns = 256;  // of C in one task: C's tile is 384 KiB, and is revisited once per block
-inline constexpr int group_columns = 128;      // of B in scratch: 128 KiB
+inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB, more than half of a 1 MiB cache with B's
+inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles pack less
+inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used while still warm
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
 
@@ -190,6 +190,7 @@ void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand 
     });
     return;
   }
+  ctx.reserve_scratch((max_block_rows + group_columns) * block_depth);
   const Blocks blocks = choose_blocks(m, n, ctx.threads());
   ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
     const std::int64_t row = task % blocks.row_count * blocks.rows;
