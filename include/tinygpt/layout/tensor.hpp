@@ -27,8 +27,14 @@ class Tensor {
 
   /// The view of memory at `data`, with one extent for each dynamic axis, in order.
   template <class... Ints>
-    requires(sizeof...(Ints) == dynamic && (std::is_convertible_v<Ints, int> && ...))
-  TINYGPT_HD constexpr explicit Tensor(E* data, Ints... extents) : data_(data), extents_{static_cast<int>(extents)...} {}
+    requires(std::is_convertible_v<Ints, int> && ...)
+  TINYGPT_HD constexpr explicit Tensor(E* data, Ints... extents) : data_(data) {
+    static_assert(sizeof...(Ints) == dynamic,
+                  "tinygpt: a view takes one extent for each axis of dynamic extent, in order: write "
+                  "Tensor<E, Batch<dyn>, Time<dyn>, Embd<768>>{data, B, T}");
+    const int given[] = {static_cast<int>(extents)..., 0};
+    for (std::size_t i = 0; i < dynamic; ++i) extents_[i] = given[i];
+  }
 
   /// A view for reading of a view for writing.
   template <class U>
