@@ -64,8 +64,8 @@ using FewRowsKernel = void (*)(std::int64_t, int, const float*, std::int64_t, co
                                std::int64_t, Accumulate);
 
 /// few_rows_kernels[rows - 1].
-inline constexpr auto few_rows_kernels = []<int... I>(std::integer_sequence<int, I...>) {
-  return std::array<FewRowsKernel, few_rows>{multiply_few_rows<I + 1>...};
+inline constexpr auto few_rows_kernels = []<int... Index>(std::integer_sequence<int, Index...>) {
+  return std::array<FewRowsKernel, few_rows>{multiply_few_rows<Index + 1>...};
 }
 (std::make_integer_sequence<int, few_rows>{});
 
