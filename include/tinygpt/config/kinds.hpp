@@ -11,7 +11,14 @@ enum class PositionKind { learned, rope, none };
 enum class HeadKind { tied, untied };
 
 /// A set of the linear layers that carry a bias.
-enum class BiasSet : unsigned { none = 0, attn_in = 1, attn_out = 2, ffn = 4, head = 8, all = attn_in | attn_out | ffn };
+enum class BiasSet : unsigned {
+  none = 0,
+  attn_in = 1,
+  attn_out = 2,
+  ffn = 4,
+  head = 8,
+  all = attn_in | attn_out | ffn
+};
 
 constexpr BiasSet operator|(BiasSet a, BiasSet b) {
   return static_cast<BiasSet>(static_cast<unsigned>(a) | static_cast<unsigned>(b));

@@ -27,30 +27,26 @@ struct head : option {};
 // Required, each exactly once.
 
 /// Number of transformer blocks (L).
-template <int N>
-struct Layers {
+template <int N> struct Layers {
   using tag = tag::layers;
   static constexpr int value = N;
 };
 
 /// Width of the residual stream (C). Also the axis of that name in tensor types.
-template <int C>
-struct Embd {
+template <int C> struct Embd {
   using tag = tag::embd;
   static constexpr int value = C;
 };
 
 /// Query heads (Hq) and the key/value heads (Hkv) that they share in equal groups; Hkv = Hq is multi-head attention,
 /// Hkv = 1 multi-query. Source: Ainslie et al. 2023 (arXiv:2305.13245).
-template <int Q, int KV = Q>
-struct Heads {
+template <int Q, int KV = Q> struct Heads {
   using tag = tag::heads;
   static constexpr int query = Q, kv = KV;
 };
 
 /// Context length: the most tokens the model attends over (T).
-template <int T>
-struct Ctx {
+template <int T> struct Ctx {
   using tag = tag::ctx;
   static constexpr int value = T;
 };
@@ -58,43 +54,37 @@ struct Ctx {
 // Optional, each at most once.
 
 /// Size of one head (Dh). Default: C / Hq.
-template <int D>
-struct HeadDim {
+template <int D> struct HeadDim {
   using tag = tag::head_dim;
   static constexpr int value = D;
 };
 
 /// Number of token ids (V). Default: 50304, GPT-2's 50257 rounded up to a multiple of 128.
-template <int V>
-struct Vocab {
+template <int V> struct Vocab {
   using tag = tag::vocab;
   static constexpr int value = V;
 };
 
 /// Hidden width of the feed-forward network (F). Default: 4C; for swiglu int(8C / 3).
-template <int F>
-struct Ffn {
+template <int F> struct Ffn {
   using tag = tag::ffn;
   static constexpr int value = F;
 };
 
 /// Nonlinearity of the feed-forward network: relu, gelu (erf; the default), gelu_tanh or swiglu.
-template <ActivationKind K>
-struct Activation {
+template <ActivationKind K> struct Activation {
   using tag = tag::activation;
   static constexpr ActivationKind value = K;
 };
 
 /// Normalisation: layer (LayerNorm with weight and bias; the default) or rms (RMSNorm with weight).
-template <NormKind K>
-struct Norm {
+template <NormKind K> struct Norm {
   using tag = tag::norm;
   static constexpr NormKind value = K;
 };
 
 /// How a token knows its place: learned (the default), rope (with its base) or none.
-template <PositionKind K, int Base = 10'000>
-struct Positions {
+template <PositionKind K, int Base = 10'000> struct Positions {
   using tag = tag::positions;
   static constexpr PositionKind value = K;
   static constexpr int base = Base;
@@ -107,15 +97,13 @@ struct QkNorm {
 
 /// Which linear layers have a bias: none (the default), all (every linear of the blocks, as in GPT-2), or any of
 /// attn_in | attn_out | ffn | head joined by `|`.
-template <BiasSet B>
-struct Bias {
+template <BiasSet B> struct Bias {
   using tag = tag::bias;
   static constexpr BiasSet value = B;
 };
 
 /// Whether the output projection is the token embedding's matrix: tied (the default) or untied.
-template <HeadKind K>
-struct Head {
+template <HeadKind K> struct Head {
   using tag = tag::head;
   static constexpr HeadKind value = K;
 };

@@ -12,71 +12,64 @@ namespace tinygpt::config {
 template <class Option>
 concept Tagged = std::is_base_of_v<tag::option, typename Option::tag>;
 
-template <class Option, class Tag>
-constexpr bool has_tag() {
+template <class Option, class Tag> constexpr bool has_tag() {
   if constexpr (Tagged<Option>) return std::is_same_v<typename Option::tag, Tag>;
   return false;
 }
 
-template <class Tag, class... Os>
-inline constexpr int times = (0 + ... + int{has_tag<Os, Tag>()});
+template <class Tag, class... Os> inline constexpr int times = (0 + ... + int{has_tag<Os, Tag>()});
 
 /// The option with this tag, or Default where the user gave none.
-template <class Tag, class Default, class... Os>
-struct find {
-  using type = Default;
-};
+template <class Tag, class Default, class... Os> struct find { using type = Default; };
 template <class Tag, class Default, class O, class... Os>
 struct find<Tag, Default, O, Os...>
     : std::conditional_t<std::is_same_v<typename O::tag, Tag>, std::type_identity<O>, find<Tag, Default, Os...>> {};
 
-template <class Tag, class Default, class... Os>
-using find_t = typename find<Tag, Default, Os...>::type;
+template <class Tag, class Default, class... Os> using find_t = typename find<Tag, Default, Os...>::type;
 
 template <class... Os>
-using head_dim_of = find_t<tag::head_dim, HeadDim<find_t<tag::embd, void, Os...>::value / find_t<tag::heads, void, Os...>::query>, Os...>;
+using head_dim_of =
+    find_t<tag::head_dim, HeadDim<find_t<tag::embd, void, Os...>::value / find_t<tag::heads, void, Os...>::query>,
+           Os...>;
 
-template <class Option>
-constexpr bool sizes_positive() {
-  if constexpr (requires { Option::query; }) return Option::query > 0 && Option::kv > 0;
-  else if constexpr (requires { Option::base; }) return Option::base > 0;
-  else if constexpr (requires { requires std::is_same_v<decltype(Option::value), const int>; }) return Option::value > 0;
-  else return true;
+template <class Option> constexpr bool sizes_positive() {
+  if constexpr (requires { Option::query; })
+    return Option::query > 0 && Option::kv > 0;
+  else if constexpr (requires { Option::base; })
+    return Option::base > 0;
+  else if constexpr (requires { requires std::is_same_v<decltype(Option::value), const int>; })
+    return Option::value > 0;
+  else
+    return true;
 }
 
 // Running rules. A broken rule is instantiated through the address of a function, which keeps the failed assertion out
 // of the constant expression that needs the answer: so the sentence is the only error, on every compiler.
 
-template <class Rule>
-void enforce() {
-  static_cast<void>(sizeof(Rule));
-}
+template <class Rule> void enforce() { static_cast<void>(sizeof(Rule)); }
 
-template <class Rule>
-inline constexpr bool holds = true;
-template <template <bool> class Rule>
-inline constexpr bool holds<Rule<false>> = false;
+template <class Rule> inline constexpr bool holds = true;
+template <template <bool> class Rule> inline constexpr bool holds<Rule<false>> = false;
 template <template <bool, class...> class Rule, class... Offenders>
 inline constexpr bool holds<Rule<false, Offenders...>> = false;
 
 /// True where every rule of the stage holds; otherwise reports the first that does not.
 template <class... Rules>
-  requires(sizeof...(Rules) == 0)
-constexpr bool stage() {
-  return true;
-}
-template <class Rule, class... Rules>
-constexpr bool stage() {
-  if constexpr (!holds<Rule>) return static_cast<void>(&enforce<Rule>), false;
-  else return stage<Rules...>();
+requires(sizeof...(Rules) == 0) constexpr bool stage() { return true; }
+template <class Rule, class... Rules> constexpr bool stage() {
+  if constexpr (!holds<Rule>)
+    return static_cast<void>(&enforce<Rule>), false;
+  else
+    return stage<Rules...>();
 }
 
-template <class... Os>
-constexpr bool valid() {
+template <class... Os> constexpr bool valid() {
   if constexpr (!stage<rule::is_an_option<Tagged<Os>, Os>...>()) {
     return false;
-  } else if constexpr (!stage<rule::has_layers<times<tag::layers, Os...> != 0>, rule::has_embd<times<tag::embd, Os...> != 0>,
-                              rule::has_heads<times<tag::heads, Os...> != 0>, rule::has_ctx<times<tag::ctx, Os...> != 0>,
+  } else if constexpr (!stage<rule::has_layers<times<tag::layers, Os...> != 0>,
+                              rule::has_embd<times<tag::embd, Os...> != 0>,
+                              rule::has_heads<times<tag::heads, Os...> != 0>,
+                              rule::has_ctx<times<tag::ctx, Os...> != 0>,
                               rule::is_given_once<times<typename Os::tag, Os...> == 1, Os>...>()) {
     return false;
   } else if constexpr (!stage<rule::is_positive<sizes_positive<Os>(), Os>...>()) {
@@ -96,8 +89,7 @@ constexpr bool valid() {
   }
 }
 
-template <class... Os>
-constexpr Config resolve() {
+template <class... Os> constexpr Config resolve() {
   if constexpr (!valid<Os...>()) {
     // Already refused in one sentence; a small valid architecture keeps what follows from adding to it.
     return resolve<Layers<1>, Embd<2>, Heads<1>, Ctx<1>>();

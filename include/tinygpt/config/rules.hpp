@@ -11,56 +11,47 @@ namespace tinygpt::rule {
 
 // Stage 1: is each argument an option?
 
-template <bool Ok, class Argument>
-struct is_an_option {
-  static_assert(Ok,
-                "tinygpt: every argument of GPT<...> must be an option: write Layers<>, Embd<>, Heads<>, Ctx<>, HeadDim<>, "
-                "Vocab<>, Ffn<>, Activation<>, Norm<>, Positions<>, QkNorm, Bias<> or Head<>");
+template <bool Ok, class Argument> struct is_an_option {
+  static_assert(
+      Ok,
+      "tinygpt: every argument of GPT<...> must be an option: write Layers<>, Embd<>, Heads<>, Ctx<>, HeadDim<>, "
+      "Vocab<>, Ffn<>, Activation<>, Norm<>, Positions<>, QkNorm, Bias<> or Head<>");
 };
 
 // Stage 2: are the required ones there, and none twice?
 
-template <bool Ok>
-struct has_layers {
+template <bool Ok> struct has_layers {
   static_assert(Ok, "tinygpt: GPT<...> needs Layers<N>: add the number of transformer blocks");
 };
-template <bool Ok>
-struct has_embd {
+template <bool Ok> struct has_embd {
   static_assert(Ok, "tinygpt: GPT<...> needs Embd<C>: add the width of the residual stream");
 };
-template <bool Ok>
-struct has_heads {
+template <bool Ok> struct has_heads {
   static_assert(Ok, "tinygpt: GPT<...> needs Heads<Hq> or Heads<Hq, Hkv>: add the number of attention heads");
 };
-template <bool Ok>
-struct has_ctx {
+template <bool Ok> struct has_ctx {
   static_assert(Ok, "tinygpt: GPT<...> needs Ctx<T>: add the context length in tokens");
 };
-template <bool Ok, class Option>
-struct is_given_once {
+template <bool Ok, class Option> struct is_given_once {
   static_assert(Ok, "tinygpt: each option of GPT<...> may be given once: remove one of the two that this rule names");
 };
 
 // Stage 3: is every size positive?
 
-template <bool Ok, class Option>
-struct is_positive {
+template <bool Ok, class Option> struct is_positive {
   static_assert(Ok, "tinygpt: every size in GPT<...> must be 1 or more: correct the option that this rule names");
 };
 
 // Stage 4: do the sizes fit together?
 
-template <bool Ok, class E, class H>
-struct heads_divide_embd {
-  static_assert(Ok,
-                "tinygpt: Embd<C> must be a multiple of Heads<Hq>: head_dim = C / Hq must be whole, or give HeadDim<D>");
+template <bool Ok, class E, class H> struct heads_divide_embd {
+  static_assert(
+      Ok, "tinygpt: Embd<C> must be a multiple of Heads<Hq>: head_dim = C / Hq must be whole, or give HeadDim<D>");
 };
-template <bool Ok, class H>
-struct kv_heads_divide_query_heads {
+template <bool Ok, class H> struct kv_heads_divide_query_heads {
   static_assert(Ok, "tinygpt: Heads<Hq, Hkv>: Hq must be a multiple of Hkv: each key/value head serves a whole group");
 };
-template <bool Ok, class D>
-struct rope_needs_even_head_dim {
+template <bool Ok, class D> struct rope_needs_even_head_dim {
   static_assert(Ok,
                 "tinygpt: Positions<rope> needs an even head size: RoPE rotates pairs: give HeadDim<D> with D even, or "
                 "another Heads<Hq>");

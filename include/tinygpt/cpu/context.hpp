@@ -18,6 +18,8 @@ namespace tinygpt::cpu {
 /// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
 class Context {
  public:
+  using element = float;
+
   /// 0 threads: as many as the machine has.
   explicit Context(int threads = 0)
       : pool_(threads > 0 ? threads : hardware_threads()), scratch_(static_cast<std::size_t>(pool_.size())) {
@@ -42,10 +44,20 @@ class Context {
     if (floats <= scratch_size_) return;
     for (auto& piece : scratch_) {
       piece.reset();
-      piece.reset(static_cast<float*>(
-          ::operator new (static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{alignment})));
+      piece.reset(allocate(floats));
     }
     scratch_size_ = floats;
+  }
+
+  /// At least this many floats that belong to the operation that runs: what its parts hand to one another. Allocates
+  /// only when it was smaller, so not after the first step of a training run. Not to be called inside a parallel loop.
+  float* shared_scratch(std::int64_t floats) {
+    if (floats > shared_size_) {
+      shared_.reset();
+      shared_.reset(allocate(floats));
+      shared_size_ = floats;
+    }
+    return shared_.get();
   }
 
  private:
@@ -56,6 +68,11 @@ class Context {
     void operator()(float* p) const { ::operator delete (p, std::align_val_t{alignment}); }
   };
 
+  static float* allocate(std::int64_t floats) {
+    return static_cast<float*>(
+        ::operator new (static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{alignment}));
+  }
+
   static int hardware_threads() {
     const unsigned count = std::thread::hardware_concurrency();
     return count == 0 ? 1 : static_cast<int>(count);
@@ -64,6 +81,8 @@ class Context {
   ThreadPool pool_;
   std::vector<std::unique_ptr<float, Free>> scratch_;
   std::int64_t scratch_size_ = 0;
+  std::unique_ptr<float, Free> shared_;
+  std::int64_t shared_size_ = 0;
 };
 
 }  // namespace tinygpt::cpu

@@ -7,8 +7,7 @@
 namespace tinygpt {
 
 /// The axes of a model's tensors.
-template <Architecture M>
-struct AxesOf {
+template <Architecture M> struct AxesOf {
   static constexpr const Config& c = M::config;
   using C = Embd<c.embd>;
   using V = Vocab<c.vocab>;
@@ -23,8 +22,7 @@ struct AxesOf {
 
 /// Every parameter tensor of M at `arena`, which holds M::params.arena_size() elements. E is const for reading.
 /// A tensor that the architecture does not have is a null view. `l` is the layer.
-template <Architecture M, class E>
-class Params {
+template <Architecture M, class E> class Params {
   using A = AxesOf<M>;
 
  public:
@@ -59,8 +57,7 @@ class Params {
   E* arena() const { return arena_; }
 
  private:
-  template <Param id, class... Axes>
-  Tensor<E, Axes...> at(int l = 0) const {
+  template <Param id, class... Axes> Tensor<E, Axes...> at(int l = 0) const {
     if constexpr (M::params.has(id)) {
       return Tensor<E, Axes...>(arena_ + M::params[id].offset + l * M::params[id].stride);
     } else {

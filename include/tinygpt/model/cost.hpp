@@ -14,7 +14,8 @@ namespace tinygpt {
 constexpr std::int64_t forward_flops_per_token(const Config& c, int time) {
   const std::int64_t C = c.embd;
   const std::int64_t block_weights = C * c.qkv_width() + C * c.query_width() + C * c.ffn_in_width() + C * c.ffn;
-  const std::int64_t attention = 2LL * c.query_width() * (time + 1);  // scores and weighted sum: 2 x 2 x width x mean length
+  const std::int64_t attention =
+      2LL * c.query_width() * (time + 1);  // scores and weighted sum: 2 x 2 x width x mean length
   return c.layers * (2 * block_weights + attention) + 2 * C * c.vocab;
 }
 

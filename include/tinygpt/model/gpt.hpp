@@ -16,9 +16,9 @@ namespace tinygpt {
 ///   logits = final_norm(x) head^T
 ///
 /// Options in any order; Layers, Embd, Heads and Ctx are required. A wrong architecture is one compile error.
-/// Sources: Vaswani et al. 2017 (arXiv:1706.03762); Radford et al. 2019 (GPT-2); Touvron et al. 2023 (arXiv:2302.13971).
-template <class... Options>
-struct GPT {
+/// Sources: Vaswani et al. 2017 (arXiv:1706.03762); Radford et al. 2019 (GPT-2); Touvron et al. 2023
+/// (arXiv:2302.13971).
+template <class... Options> struct GPT {
   static constexpr Config config = config::resolve<Options...>();
   static constexpr ParamTable params{config};
 

@@ -44,14 +44,14 @@ enum class Decay { no, yes };
 struct ParamRow {
   Param id = Param::count;
   const char* name = "";
-  bool per_layer = false;    ///< stacked once per layer on the first axis
-  std::int64_t layers = 0;   ///< extent of that axis: L, or 1
-  std::int64_t rows = 0;     ///< of one layer's tensor
-  std::int64_t cols = 0;     ///< of one layer's tensor; 0 for a vector, whose extent is `rows`
+  bool per_layer = false;   ///< stacked once per layer on the first axis
+  std::int64_t layers = 0;  ///< extent of that axis: L, or 1
+  std::int64_t rows = 0;    ///< of one layer's tensor
+  std::int64_t cols = 0;    ///< of one layer's tensor; 0 for a vector, whose extent is `rows`
   Init init = Init::zeros;
   Decay decay = Decay::no;
-  std::int64_t offset = 0;   ///< of the first element in the arena, in elements
-  std::int64_t stride = 0;   ///< elements from one layer's tensor to the next
+  std::int64_t offset = 0;  ///< of the first element in the arena, in elements
+  std::int64_t stride = 0;  ///< elements from one layer's tensor to the next
 
   /// Elements of one layer's tensor.
   constexpr std::int64_t layer_size() const { return cols == 0 ? rows : rows * cols; }
@@ -111,7 +111,8 @@ class ParamTable {
     return n;
   }
 
-  /// Elements of the arena that holds all parameters, alignment gaps included; [0, decay_end) decays, the rest does not.
+  /// Elements of the arena that holds all parameters, alignment gaps included; [0, decay_end) decays, the rest does
+  /// not.
   constexpr std::int64_t arena_size() const { return end_; }
   constexpr std::int64_t decay_end() const { return decay_end_; }
 
@@ -119,7 +120,8 @@ class ParamTable {
   static constexpr std::size_t capacity = static_cast<std::size_t>(Param::count);
 
   constexpr void add(Param id, const char* name, bool per_layer, std::int64_t rows, std::int64_t cols, Init init) {
-    ParamRow row{id, name, per_layer, per_layer ? per_layer_ : 1, rows, cols, init, cols != 0 ? Decay::yes : Decay::no, end_, 0};
+    ParamRow row{
+        id, name, per_layer, per_layer ? per_layer_ : 1, rows, cols, init, cols != 0 ? Decay::yes : Decay::no, end_, 0};
     row.stride = (row.layer_size() + param_alignment - 1) / param_alignment * param_alignment;
     end_ += row.layers * row.stride;
     index_[static_cast<std::size_t>(id)] = size_;

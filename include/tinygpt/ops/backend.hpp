@@ -76,4 +76,40 @@ struct AdamW {
   constexpr double clip_scale(double norm) const { return grad_clip > 0 && norm > grad_clip ? grad_clip / norm : 1.0; }
 };
 
+/// The list at the top of this file as a concept: every operation, on tensors of one small architecture.
+template <class Context, class E = typename Context::element, class C = Embd<4>, class V = Vocab<8>, class P = Ctx<8>,
+          class D = HeadDim<2>, class QkvRows = Qkv<2, 1, 2>, class FfnRows = FfnIn<8, gelu>>
+concept Backend =
+    requires(Context& ctx, Tensor<E, Batch<dyn>, Time<dyn>, C> x, Tensor<E, Batch<dyn>, Time<dyn>> stat,
+             Tensor<E, Batch<dyn>, Time<dyn>, QkvRows> heads, Tensor<E, Batch<dyn>, Time<dyn>, QueryHeads<2, 2>> y,
+             Tensor<E, Batch<dyn>, Time<dyn>, PerHead<2>> lse, Tensor<E, Batch<dyn>, Time<dyn>, PerHead<3>> qk_rstd,
+             Tensor<E, Batch<dyn>, Time<dyn>, FfnRows> pre, Tensor<E, Batch<dyn>, Time<dyn>, Ffn<8>> hidden,
+             Tensor<E, Time<dyn>, V> logits, Tensor<E, V, C> embedding, Tensor<E, P, C> positions, Tensor<E, C> vector,
+             Tensor<E, V> v_bias, Tensor<E, QkvRows, C> qkv_w, Tensor<E, QkvRows> qkv_b, Tensor<E, D> qk_w,
+             Tensor<E, P, D> table, Tensor<E, FfnRows, C> ffn_w, Tensor<E, FfnRows> ffn_b, Tensor<E, C, Ffn<8>> out_w,
+             Tensor<E, P, KvHeads<1, 2>> cache, TokenIds ids, Dropout dropout, E* loss, double* norm_of_gradient,
+             std::span<E> arena, const AdamW& hyper) {
+  embed(ctx, x, ids, read(embedding), read(positions), 0, dropout);
+  embed_backward(ctx, embedding, positions, x, ids, dropout);
+  norm<layer>(ctx, x, stat, stat, x, vector, vector);
+  norm<rms>(ctx, x, stat, stat, x, vector, vector);
+  residual_norm<layer>(ctx, x, x, stat, stat, x, x, vector, vector, dropout);
+  residual_norm_backward<layer>(ctx, x, x, vector, vector, x, x, stat, stat, vector, dropout);
+  linear(ctx, x, hidden, read(out_w), vector);
+  linear_backward(ctx, hidden, out_w, vector, x, hidden, out_w);
+  linear_activation(ctx, hidden, pre, x, read(ffn_w), ffn_b);
+  linear_activation_backward(ctx, x, ffn_w, ffn_b, pre, hidden, pre, x, ffn_w);
+  qkv(ctx, heads, heads, qk_rstd, x, read(qkv_w), qkv_b, qk_w, qk_w, read(table), 0);
+  qkv_backward(ctx, x, qkv_w, qkv_b, qk_w, qk_w, heads, x, qkv_w, heads, qk_rstd, qk_w, qk_w, read(table));
+  fill_rope(ctx, table, 10'000);
+  attention(ctx, y, lse, read(heads), dropout);
+  attention_backward(ctx, heads, y, y, lse, heads, dropout);
+  decode_attention(ctx, y, cache, cache, read(heads), 0);
+  loss_head(ctx, loss, stat, logits, x, read(embedding), v_bias, ids, 1.0);
+  loss_head_gradient(ctx, loss, stat, x, embedding, v_bias, logits, x, embedding, v_bias, ids, 1.0);
+  fill_zero(ctx, arena);
+  global_norm(ctx, norm_of_gradient, arena);
+  adamw(ctx, arena, arena, arena, arena, norm_of_gradient, hyper);
+};
+
 }  // namespace tinygpt

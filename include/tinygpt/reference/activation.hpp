@@ -11,8 +11,7 @@ namespace tinygpt::reference {
 /// relu(x) = max(x, 0)
 /// gelu(x) = x Phi(x) = x (1 + erf(x / sqrt 2)) / 2                 Hendrycks and Gimpel 2016 (arXiv:1606.08415)
 /// gelu_tanh(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2     the same, its approximation; used by GPT-2
-template <ActivationKind K, class S>
-S act(const S& x) {
+template <ActivationKind K, class S> S act(const S& x) {
   using std::erf;
   using std::tanh;
   if constexpr (K == relu) {
@@ -25,8 +24,7 @@ S act(const S& x) {
   }
 }
 
-template <ActivationKind K, class S>
-S act_derivative(const S& x) {
+template <ActivationKind K, class S> S act_derivative(const S& x) {
   using std::erf;
   using std::exp;
   using std::tanh;
@@ -42,8 +40,7 @@ S act_derivative(const S& x) {
   }
 }
 
-template <class S>
-S sigmoid(const S& x) {
+template <class S> S sigmoid(const S& x) {
   using std::exp;
   return S(1) / (S(1) + exp(-x));
 }
@@ -68,8 +65,7 @@ void activation(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
 /// d_pre = act'(pre) d_hidden. d_pre may be the memory of pre.
 template <class E, int F, ActivationKind K>
 void activation_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
-                         In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
-                         In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+                         In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden, In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
   for (std::int64_t i = 0; i < pre.rows(); ++i) {
     const E* in = pre.data() + i * pre.width();
     E* out = d_pre.data() + i * pre.width();

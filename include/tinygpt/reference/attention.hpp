@@ -45,8 +45,7 @@ Matrix<E> causal_weights(const Queries& q, const Keys& k, E scale, E* lse, int l
 }
 
 /// The mask of the attention weights of one head, T x T.
-template <class E>
-Matrix<E> weights_mask(const Dropout& dropout, std::int64_t head_row, int T) {
+template <class E> Matrix<E> weights_mask(const Dropout& dropout, std::int64_t head_row, int T) {
   Matrix<E> m = Matrix<E>::Ones(T, T);
   if (!dropout) return m;
   for (int i = 0; i < T; ++i) {
@@ -55,17 +54,19 @@ Matrix<E> weights_mask(const Dropout& dropout, std::int64_t head_row, int T) {
   return m;
 }
 
-/// y_i = sum_j dropout(softmax_j(q_i . k_j / sqrt(D))) v_j over j <= i, query head h reading key/value head h / (Q / KV).
-/// Source: Vaswani et al. 2017 (arXiv:1706.03762) eq. 1; Ainslie et al. 2023 (arXiv:2305.13245).
+/// y_i = sum_j dropout(softmax_j(q_i . k_j / sqrt(D))) v_j over j <= i, query head h reading key/value head h / (Q /
+/// KV). Source: Vaswani et al. 2017 (arXiv:1706.03762) eq. 1; Ainslie et al. 2023 (arXiv:2305.13245).
 template <class E, int Q, int KV, int D>
-void attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q>> lse,
-               Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, Dropout dropout) {
+void attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
+               Out<E, Batch<dyn>, Time<dyn>, PerHead<Q>> lse, Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
+               Dropout dropout) {
   const int B = qkv.template extent<Batch>(), T = qkv.template extent<Time>();
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
   for (std::int64_t b = 0; b < B; ++b) {
     for (int h = 0; h < Q; ++h) {
       const int kv = h / (Q / KV);
-      const Matrix<E> P = causal_weights<E>(head(qkv, b, h), head(qkv, b, Q + kv), scale, lse.data() + b * T * Q + h, Q);
+      const Matrix<E> P =
+          causal_weights<E>(head(qkv, b, h), head(qkv, b, Q + kv), scale, lse.data() + b * T * Q + h, Q);
       const Matrix<E> M = weights_mask<E>(dropout, b * Q + h, T);
       head(y, b, h) = P.cwiseProduct(M) * head(qkv, b, Q + KV + kv);
     }
@@ -76,9 +77,9 @@ void attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y, O
 /// dS = P (dP - rowsum(dP P));  dQ = scale dS K;  dK = scale dS^T Q.
 template <class E, int Q, int KV, int D>
 void attention_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv,
-                        In<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> d_y, In<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>>,
-                        In<E, Batch<dyn>, Time<dyn>, PerHead<Q>>, In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                        Dropout dropout) {
+                        In<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> d_y,
+                        In<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>>, In<E, Batch<dyn>, Time<dyn>, PerHead<Q>>,
+                        In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, Dropout dropout) {
   const int B = qkv.template extent<Batch>(), T = qkv.template extent<Time>();
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
   matrix(d_qkv).setZero();
@@ -101,9 +102,9 @@ void attention_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV,
 /// Appends the keys and values of the new positions [first_position, first_position + T) to the cache of one sequence
 /// (B = 1), then attends over positions [0, first_position + T).
 template <class E, int Q, int KV, int D, int N>
-void decode_attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y, Tensor<E, Ctx<N>, KvHeads<KV, D>> keys,
-                      Out<E, Ctx<N>, KvHeads<KV, D>> values, Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                      int first_position) {
+void decode_attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
+                      Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
+                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, int first_position) {
   const int T = qkv.template extent<Time>(), seen = first_position + T;
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
   for (int t = 0; t < T; ++t) {

@@ -78,8 +78,7 @@ void residual_norm_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C
     if (d_bias) row(d_bias) += dY.row(i);
     if (d_branch) {
       for (int c = 0; c < C; ++c) {
-        d_branch.data()[i * C + c] =
-            d_residual.data()[i * C + c] * mask<E>(dropout, i / T * dropout.ctx + i % T, c, C);
+        d_branch.data()[i * C + c] = d_residual.data()[i * C + c] * mask<E>(dropout, i / T * dropout.ctx + i % T, c, C);
       }
     }
   }

@@ -8,14 +8,12 @@
 
 namespace tinygpt::reference {
 
-template <class E>
-void fill_zero(Context<E>&, std::type_identity_t<std::span<E>> x) {
+template <class E> void fill_zero(Context<E>&, std::type_identity_t<std::span<E>> x) {
   for (E& e : x) e = E(0);
 }
 
 /// norm = sqrt(sum of squares).
-template <class E>
-void global_norm(Context<E>&, double* norm, std::type_identity_t<std::span<const E>> gradients) {
+template <class E> void global_norm(Context<E>&, double* norm, std::type_identity_t<std::span<const E>> gradients) {
   double sum = 0;
   for (const E& g : gradients) sum += static_cast<double>(g) * static_cast<double>(g);
   *norm = std::sqrt(sum);

@@ -10,8 +10,7 @@ namespace tinygpt::reference {
 
 /// rope[p] = cos(p w_i) for i in [0, D/2), then sin(p w_i), with w_i = base^(-2i/D).
 /// Source: Su et al. 2021 (arXiv:2104.09864) eq. 15.
-template <class E, int N, int D>
-void fill_rope(Context<E>&, Tensor<E, Ctx<N>, HeadDim<D>> rope, int base) {
+template <class E, int N, int D> void fill_rope(Context<E>&, Tensor<E, Ctx<N>, HeadDim<D>> rope, int base) {
   for (int p = 0; p < N; ++p) {
     for (int i = 0; i < D / 2; ++i) {
       const double angle = p * std::pow(static_cast<double>(base), -2.0 * i / D);
@@ -23,8 +22,7 @@ void fill_rope(Context<E>&, Tensor<E, Ctx<N>, HeadDim<D>> rope, int base) {
 
 /// Rotates the pairs (x_i, x_{i + D/2}) of a head by the angles of a position; backwards for direction = -1.
 /// The half-split pairing is GPT-NeoX's and Llama's in transformers.
-template <class E>
-void rotate(E* x, const E* rope_of_position, int D, int direction) {
+template <class E> void rotate(E* x, const E* rope_of_position, int D, int direction) {
   for (int i = 0; i < D / 2; ++i) {
     const E c = rope_of_position[i], s = E(direction) * rope_of_position[D / 2 + i];
     const E a = x[i], b = x[D / 2 + i];
@@ -36,10 +34,11 @@ void rotate(E* x, const E* rope_of_position, int D, int direction) {
 /// [q | k | v] = x w^T + b; each query and key head is then normalised (RMSNorm with weight q_norm or k_norm (D)) and
 /// rotated, where the architecture has these. raw (as qkv) and rstd (B, T, Hq + Hkv) are saved with QK-norm only.
 template <class E, int Q, int KV, int D, class I, int N>
-void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
-         Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<E, Batch<dyn>, Time<dyn>, I> x,
-         Tensor<const E, Qkv<Q, KV, D>, I> w, In<E, Qkv<Q, KV, D>> b, In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm,
-         Tensor<const E, Ctx<N>, HeadDim<D>> rope, int first_position) {
+void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
+         Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
+         In<E, Batch<dyn>, Time<dyn>, I> x, Tensor<const E, Qkv<Q, KV, D>, I> w, In<E, Qkv<Q, KV, D>> b,
+         In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope,
+         int first_position) {
   using std::sqrt;
   linear(ctx, y, x, w, b);
   if (raw) matrix(raw) = matrix(y);

@@ -1,0 +1,45 @@
+// What the machine can do at most: the yardstick of the other benchmarks.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+#include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/vec.hpp>
+
+namespace tinygpt::bench {
+
+/// Seconds per call of f: the best of several, after one call that warms up.
+template <class F> double best_seconds(int repeats, F&& f) {
+  double best = 1e30;
+  for (int i = 0; i <= repeats; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    f();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (i > 0) best = std::min(best, seconds);
+  }
+  return best;
+}
+
+/// Fused multiply-adds on registers alone, enough independent ones to hide their latency: FLOP/s of all threads.
+inline double measure_peak(cpu::Context& ctx) {
+  constexpr int chains = 12;
+  constexpr std::int64_t steps = 200'000;
+  const double seconds = best_seconds(10, [&] {
+    ctx.parallel_for(ctx.threads(), [](int task, int) {
+      cpu::Floats x[chains];
+      cpu::unroll<chains>([&](auto i) { x[i] = cpu::broadcast(static_cast<float>(task + i)); });
+      const cpu::Floats a = cpu::broadcast(0.999f), b = cpu::broadcast(1e-3f);
+      for (std::int64_t step = 0; step < steps; ++step) {
+        cpu::unroll<chains>([&](auto i) __attribute__((always_inline)) { x[i] = cpu::fma(x[i], a, b); });
+      }
+      cpu::unroll<chains>([&](auto i) { x[0] = x[0] + x[i]; });
+      volatile float sink = cpu::sum(x[0]);
+      static_cast<void>(sink);
+    });
+  });
+  return 2.0 * chains * cpu::vector_width * static_cast<double>(steps) * ctx.threads() / seconds;
+}
+
+}  // namespace tinygpt::bench

@@ -1,0 +1,78 @@
+// The nonlinearities of the feed-forward network on vectors. Twin of reference/activation.hpp.
+#pragma once
+
+#include <numbers>
+
+#include <tinygpt/cpu/math.hpp>
+#include <tinygpt/cpu/rows.hpp>
+#include <tinygpt/ops/backend.hpp>
+
+namespace tinygpt::cpu {
+
+namespace detail {
+
+inline constexpr float inv_sqrt2 = static_cast<float>(std::numbers::sqrt2 / 2);
+inline constexpr float sqrt_2_over_pi = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+inline constexpr float cubic = 0.044715f;
+
+template <ActivationKind K> TINYGPT_CPU_INLINE Floats act(Floats x) {
+  if constexpr (K == relu)
+    return max(x, Floats{});
+  else if constexpr (K == gelu)
+    return 0.5f * x * (1.0f + erf(x * inv_sqrt2));
+  else
+    return 0.5f * x * (1.0f + tanh(sqrt_2_over_pi * (x + cubic * x * x * x)));
+}
+
+template <ActivationKind K> TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
+  if constexpr (K == relu) {
+    return select(x > Floats{}, broadcast(1.0f), Floats{});
+  } else if constexpr (K == gelu) {
+    return 0.5f * (1.0f + erf(x * inv_sqrt2)) + x * exp(-0.5f * x * x) * (0.5f * sqrt_2_over_pi);
+  } else {
+    const Floats t = tanh(sqrt_2_over_pi * (x + cubic * x * x * x));
+    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * sqrt_2_over_pi * (1.0f + 3 * cubic * x * x);
+  }
+}
+
+}  // namespace detail
+
+/// hidden = silu(gate) * up, pre = [gate | up].
+template <int F>
+void swiglu_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
+                       Tensor<const float, Batch<dyn>, Time<dyn>, FfnIn<F, swiglu>> pre) {
+  for_row_parts(ctx, pre.rows(), [&](int, std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* in = pre.data() + i * 2 * F;
+      along(F, [&](Lanes lanes) {
+        const Floats gate = lanes.load(in);
+        lanes.store(hidden.data() + i * F, gate * sigmoid(gate) * lanes.load(in + F));
+      });
+    }
+  });
+}
+
+/// d_pre = act'(pre) d_hidden. d_pre may be the memory of pre.
+template <int F, ActivationKind K>
+void activation_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
+                         In<float, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
+                         In<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+  for_row_parts(ctx, pre.rows(), [&](int, std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* in = pre.data() + i * pre.width();
+      float* out = d_pre.data() + i * pre.width();
+      along(F, [&](Lanes lanes) {
+        const Floats g = lanes.load(d_hidden.data() + i * F);
+        if constexpr (K == swiglu) {
+          const Floats gate = lanes.load(in), up = lanes.load(in + F), s = sigmoid(gate);
+          lanes.store(out, g * up * s * (1.0f + gate * (1.0f - s)));
+          lanes.store(out + F, g * gate * s);
+        } else {
+          lanes.store(out, g * detail::act_derivative<K>(lanes.load(in)));
+        }
+      });
+    }
+  });
+}
+
+}  // namespace tinygpt::cpu

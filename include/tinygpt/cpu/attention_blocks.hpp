@@ -1,0 +1,227 @@
+// Pieces of attention on blocks of 64 queries by 64 keys, shared by training and decoding so that both get the same
+// bits.
+//
+// Everything lives in panels: 64 rows of head_dim floats are stored as ceil(head_dim / 64) squares of 64 x 64, one
+// after another. A panel serves as the left operand of a product, transposed or not, and as the right one, always with
+// the constant strides that the microkernel wants.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+
+#include <tinygpt/cpu/dropout.hpp>
+#include <tinygpt/cpu/math.hpp>
+#include <tinygpt/cpu/microkernel.hpp>
+#include <tinygpt/cpu/pack.hpp>
+#include <tinygpt/cpu/vec.hpp>
+
+namespace tinygpt::cpu::detail {
+
+inline constexpr int attention_block = 64;
+inline constexpr int square_floats = attention_block * attention_block;
+
+inline int panel_squares(int head_dim) { return (head_dim + attention_block - 1) / attention_block; }
+inline std::int64_t panel_floats(int head_dim) { return std::int64_t{panel_squares(head_dim)} * square_floats; }
+
+/// On the diagonal, query i sees keys 0..i of the block; elsewhere it sees all of them. Tiles of a product that lie
+/// above the diagonal, and terms of a sum that are known to be zeros, are left out; adding them would not change a bit.
+enum class Reach { all, diagonal };
+
+/// c (rows, columns) = or += a b, all of them squares; terms [depth_begin, depth_end) of the sum, tile by tile:
+/// range(first_row, end_row) returns {column_end, depth_begin, depth_end}.
+struct TileRange {
+  int column_end, depth_begin, depth_end;
+};
+
+template <int row_stride, int k_stride, class Range>
+inline void multiply_squares(int rows, const float* a, const float* b, float* c, Accumulate accumulate, Range range) {
+  const auto& kernels = tile_kernels<row_stride, k_stride, attention_block>;
+  for (int i = 0; i < rows; i += tile_rows) {
+    const int count = std::min(tile_rows, rows - i);
+    const TileRange tile = range(i, i + count);
+    const std::size_t index = static_cast<std::size_t>(count - 1);
+    const float* a_tile = a + i * row_stride + tile.depth_begin * k_stride;
+    const float* b_tile = b + tile.depth_begin * attention_block;
+    float* c_tile = c + i * attention_block;
+    int j = 0;
+    for (; tile.column_end - j > vector_width; j += tile_columns) {
+      kernels[1][index](tile.depth_end - tile.depth_begin, a_tile, b_tile + j, c_tile + j, attention_block, accumulate);
+    }
+    if (j < tile.column_end) {
+      kernels[0][index](tile.depth_end - tile.depth_begin, a_tile, b_tile + j, c_tile + j, attention_block, accumulate);
+    }
+  }
+}
+
+/// scores (rows, keys) = a_panel (rows, head_dim) * b_transposed (head_dim, keys), b_transposed 64 floats to the row.
+inline void multiply_scores(int rows, int keys, int head_dim, const float* a_panel, const float* b_transposed,
+                            float* scores, Reach reach) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int depth = std::min(attention_block, head_dim - d);
+    multiply_squares<attention_block, 1>(
+        rows, a_panel + d * attention_block, b_transposed + d * attention_block, scores,
+        d == 0 ? Accumulate::no : Accumulate::yes, [=](int, int end) {
+          return TileRange{reach == Reach::diagonal ? std::min(end, keys) : keys, 0, depth};
+        });
+  }
+}
+
+/// out_panel (rows, head_dim) = or += weights (rows, keys) * b_panel (keys, head_dim).
+inline void multiply_weights(int rows, int keys, int head_dim, const float* weights, const float* b_panel,
+                             float* out_panel, Accumulate accumulate, Reach reach) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int columns = std::min(attention_block, head_dim - d);
+    multiply_squares<attention_block, 1>(
+        rows, weights, b_panel + d * attention_block, out_panel + d * attention_block, accumulate, [=](int, int end) {
+          return TileRange{columns, 0, reach == Reach::diagonal ? std::min(end, keys) : keys};
+        });
+  }
+}
+
+/// out_panel (keys, head_dim) = or += weights^T (keys, rows) * b_panel (rows, head_dim).
+inline void multiply_weights_transposed(int rows, int keys, int head_dim, const float* weights, const float* b_panel,
+                                        float* out_panel, Accumulate accumulate, Reach reach) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int columns = std::min(attention_block, head_dim - d);
+    multiply_squares<1, attention_block>(keys, weights, b_panel + d * attention_block, out_panel + d * attention_block,
+                                         accumulate, [=](int begin, int) {
+                                           return TileRange{columns, reach == Reach::diagonal ? begin : 0, rows};
+                                         });
+  }
+}
+
+/// Rows of head_dim floats into a panel, times scale; zeros up to a whole vector on the right.
+inline void pack_panel(float* panel, const float* from, std::int64_t from_stride, int rows, int head_dim, float scale) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int columns = std::min(attention_block, head_dim - d);
+    float* to = panel + d * attention_block;
+    for (int r = 0; r < rows; ++r, to += attention_block) {
+      const float* row = from + r * from_stride + d;
+      int c = 0;
+      for (; c + vector_width <= columns; c += vector_width) store(to + c, load(row + c) * scale);
+      if (c < columns) store(to + c, load_first(row + c, columns - c) * scale);
+    }
+  }
+}
+
+/// out[r][d] = or += panel[r][d] * factors[r].
+inline void unpack_panel(float* out, std::int64_t out_stride, const float* panel, int rows, int head_dim,
+                         Accumulate accumulate, const float* factors) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int columns = std::min(attention_block, head_dim - d);
+    const float* from = panel + d * attention_block;
+    for (int r = 0; r < rows; ++r, from += attention_block) {
+      float* row = out + r * out_stride + d;
+      for (int c = 0; c < columns; c += vector_width) {
+        const int count = std::min(vector_width, columns - c);
+        Floats x = load(from + c) * factors[r];
+        if (count == vector_width) {
+          store(row + c, accumulate == Accumulate::yes ? load(row + c) + x : x);
+        } else {
+          store_first(row + c, accumulate == Accumulate::yes ? load_first(row + c, count) + x : x, count);
+        }
+      }
+    }
+  }
+}
+
+/// Rows of head_dim floats as a (head_dim, 64) matrix of columns; zeros up to a whole vector on the right.
+inline void pack_columns(float* to, const float* from, std::int64_t from_stride, int rows, int head_dim) {
+  for (int r = 0; r < rows; r += vector_width) {
+    pack_transposed_strip(to + r, attention_block, from + r * from_stride, from_stride,
+                          std::min(vector_width, rows - r), head_dim);
+  }
+}
+
+inline constexpr int row_vectors = attention_block / vector_width;
+
+/// A row of a block of scores, -inf from `valid` on.
+TINYGPT_CPU_INLINE void load_scores(Floats (&x)[row_vectors], const float* scores, int valid) {
+  unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
+    x[v] = load(scores + v * vector_width);
+    if (valid < attention_block) {
+      x[v] = select(iota() < valid - v * vector_width, x[v], broadcast(-std::numeric_limits<float>::infinity()));
+    }
+  });
+}
+
+template <class Combine> TINYGPT_CPU_INLINE Floats combine_row(const Floats (&x)[row_vectors], Combine combine) {
+  Floats even = x[0], odd = x[1];
+  unroll<row_vectors / 2 - 1>([&](auto v) __attribute__((always_inline)) {
+    even = combine(even, x[2 * v + 2]);
+    odd = combine(odd, x[2 * v + 3]);
+  });
+  return combine(even, odd);
+}
+
+/// What online softmax knows of each of 64 rows: the largest score and the sum of e^(score - largest) so far.
+struct SoftmaxState {
+  alignas(64) float largest[attention_block];
+  alignas(64) float sum[attention_block];
+
+  void reset() {
+    std::fill_n(largest, attention_block, -std::numeric_limits<float>::infinity());
+    std::fill_n(sum, attention_block, 0.0f);
+  }
+};
+
+/// Online softmax over one more block of keys. Scores become weights e^(score - largest), 0 from valid[r] on; shrink[r]
+/// is what the row's earlier weights, and so its output, are to be multiplied by. The first block must have a valid key
+/// in every row. Source: Milakov, Gimelshein 2018 (arXiv:1805.02867), algorithm 3.
+TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* scores, int rows, const int* valid,
+                                               float* shrink) {
+  alignas(64) float largest[attention_block];
+  std::fill_n(largest, attention_block, 0.0f);
+  for (int r = 0; r < rows; ++r) {
+    Floats x[row_vectors];
+    load_scores(x, scores + r * attention_block, valid[r]);
+    const float row_max = max(combine_row(
+        x, [](Floats a, Floats b) __attribute__((always_inline)) { return max(a, b); }));
+    largest[r] = std::max(state.largest[r], row_max);
+  }
+  for (int r = 0; r < rows; r += vector_width) {
+    store(shrink + r, exp(load(state.largest + r) - load(largest + r)));
+    store(state.sum + r, load(state.sum + r) * load(shrink + r));
+    store(state.largest + r, load(largest + r));
+  }
+  for (int r = 0; r < rows; ++r) {
+    float* row = scores + r * attention_block;
+    Floats x[row_vectors];
+    load_scores(x, row, valid[r]);
+    unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
+      x[v] = exp(x[v] - largest[r]);
+      store(row + v * vector_width, x[v]);
+    });
+    state.sum[r] += sum(combine_row(
+        x, [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; }));
+  }
+}
+
+/// Rows of a panel times one factor each.
+TINYGPT_CPU_NOINLINE inline void scale_panel(float* panel, int rows, int head_dim, const float* factors) {
+  for (int d = 0; d < head_dim; d += attention_block) {
+    const int columns = std::min(attention_block, head_dim - d);
+    for (int r = 0; r < rows; ++r) {
+      float* row = panel + (d + r) * attention_block;
+      for (int c = 0; c < columns; c += vector_width) store(row + c, load(row + c) * factors[r]);
+    }
+  }
+}
+
+/// factors (rows, 64): elements (row + r, column + c) of a dropout mask, times its scale.
+inline void mask_block(float* factors, const Dropout& dropout, std::int64_t row, std::int64_t column,
+                       std::int64_t width, int rows) {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < attention_block; c += dropout_span) {
+      Floats part[4];
+      dropout_factors(dropout, row + r, column + c, width, part);
+      unroll<4>([&](auto v) __attribute__((always_inline)) {
+        store(factors + r * attention_block + c + v * vector_width, part[v]);
+      });
+    }
+  }
+}
+
+}  // namespace tinygpt::cpu::detail

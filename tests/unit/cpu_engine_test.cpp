@@ -1,0 +1,171 @@
+// The cpu backend's vectors, functions on them, dropout masks and threads.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/dropout.hpp>
+#include <tinygpt/cpu/math.hpp>
+#include <tinygpt/cpu/vec.hpp>
+
+namespace {
+
+using namespace tinygpt::cpu;
+using tinygpt::Dropout;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+/// Calls f(x) for a sample of all finite floats: every sign, every exponent, thousands of mantissas in each.
+template <class F> void for_sampled_floats(F&& f) {
+  for (std::uint64_t word = 0; word <= 0xFFFFFFFFu; word += 1009) {
+    const float x = std::bit_cast<float>(static_cast<std::uint32_t>(word));
+    if (std::isfinite(x)) f(x);
+  }
+}
+
+float first(Floats x) { return x[0]; }
+
+TEST_CASE("Lanes keep their order through load, store, transpose and conversion") {
+  float in[vector_width * vector_width], out[vector_width * vector_width];
+  for (int e = 0; e < vector_width * vector_width; ++e) in[e] = static_cast<float>(e);
+  Floats rows[vector_width];
+  for (int i = 0; i < vector_width; ++i) rows[i] = load(in + i * vector_width);
+  transpose(rows);
+  for (int i = 0; i < vector_width; ++i) store(out + i * vector_width, rows[i]);
+  for (int i = 0; i < vector_width; ++i) {
+    for (int j = 0; j < vector_width; ++j) REQUIRE(out[i * vector_width + j] == in[j * vector_width + i]);
+  }
+  CHECK(sum(to_floats(iota())) == vector_width * (vector_width - 1) / 2);
+  CHECK(max(load(in)) == vector_width - 1);
+  CHECK(sum(load_first(in, 3)) == 3.0f);
+  CHECK(to_ints(broadcast(-2.7f))[vector_width - 1] == -2);
+  CHECK(first(abs(broadcast(-3.0f))) == 3.0f);
+  CHECK(first(copy_sign(broadcast(3.0f), broadcast(-0.0f))) == -3.0f);
+}
+
+TEST_CASE("exp is within 2 units in the last place everywhere, and right at the limits") {
+  double worst = 0;
+  for_sampled_floats([&](float x) {
+    const double truth = std::exp(double{x});
+    if (truth >= double{std::numeric_limits<float>::max()}) {
+      if (first(exp(broadcast(x))) < std::numeric_limits<float>::max()) worst = infinity;
+      return;
+    }
+    int exponent;
+    std::frexp(truth, &exponent);
+    const double unit = std::ldexp(1.0, std::max(exponent - 24, -149));
+    worst = std::max(worst, std::abs(double{first(exp(broadcast(x)))} - truth) / unit);
+  });
+  CHECK(worst <= 2.0);
+  CHECK(first(exp(broadcast(-infinity))) == 0.0f);
+  CHECK(first(exp(broadcast(infinity))) == infinity);
+  CHECK(std::isnan(first(exp(broadcast(nan)))));
+  CHECK(first(exp(broadcast(0.0f))) == 1.0f);
+}
+
+TEST_CASE("tanh, erf and the logistic function keep their error bounds over all floats") {
+  double tanh_worst = 0, tanh_relative = 0, erf_worst = 0, erf_relative = 0, sigmoid_worst = 0;
+  for_sampled_floats([&](float x) {
+    const double t = std::tanh(double{x}), e = std::erf(double{x}), s = 1.0 / (1.0 + std::exp(-double{x}));
+    const double tanh_error = std::abs(first(tanh(broadcast(x))) - t);
+    const double erf_error = std::abs(first(erf(broadcast(x))) - e);
+    tanh_worst = std::max(tanh_worst, tanh_error);
+    erf_worst = std::max(erf_worst, erf_error);
+    sigmoid_worst = std::max(sigmoid_worst, std::abs(first(sigmoid(broadcast(x))) - s));
+    if (std::abs(x) < 1e-30f) return;  // subnormals have fewer digits
+    if (std::abs(x) < 0.64f) tanh_relative = std::max(tanh_relative, tanh_error / std::abs(t));
+    if (std::abs(x) < 1.0f) erf_relative = std::max(erf_relative, erf_error / std::abs(e));
+  });
+  CHECK(tanh_worst <= 3e-7);
+  CHECK(erf_worst <= 3e-7);
+  CHECK(sigmoid_worst <= 2e-7);
+  CHECK(tanh_relative <= 4e-7);
+  CHECK(erf_relative <= 4e-7);
+  for (const float x : {infinity, -infinity}) {
+    CHECK(first(tanh(broadcast(x))) == std::copysign(1.0f, x));
+    CHECK(first(erf(broadcast(x))) == std::copysign(1.0f, x));
+    CHECK(first(sigmoid(broadcast(x))) == (x > 0 ? 1.0f : 0.0f));
+  }
+  CHECK(std::isnan(first(tanh(broadcast(nan)))));
+  CHECK(std::isnan(first(erf(broadcast(nan)))));
+  CHECK(std::isnan(first(sigmoid(broadcast(nan)))));
+}
+
+TEST_CASE("The vectorised dropout mask is the scalar one, element by element") {
+  for (const std::uint32_t threshold : {1u, 6554u, 32768u, 65535u}) {
+    for (const std::int64_t width : {1, 7, 8, 63, 64, 65, 200}) {
+      for (const std::int64_t row : {std::int64_t{0}, std::int64_t{5}, (std::int64_t{1} << 36) + 3}) {
+        const Dropout dropout{threshold, 77, 0x123456789ABC, 0x9876543210};
+        std::vector<float> x(static_cast<std::size_t>(width) + 1, 3.0f);
+        apply_dropout(dropout, row, width, x.data());
+        bool same = x.back() == 3.0f;
+        for (std::int64_t c = 0; c < width; ++c) {
+          const float factor = dropout.keeps(row, c, width) ? dropout.scale() : 0.0f;
+          same = same && x[static_cast<std::size_t>(c)] == 3.0f * factor;
+        }
+        CHECK(same);
+      }
+    }
+  }
+}
+
+TEST_CASE("Without dropout, a row is left as it is") {
+  std::vector<float> x(20, 3.0f);
+  apply_dropout(Dropout{}, 0, 20, x.data());
+  CHECK(x == std::vector<float>(20, 3.0f));
+}
+
+TEST_CASE("A parallel loop runs every task once, on threads that exist") {
+  for (const int threads : {1, 2, 4}) {
+    Context ctx{threads};
+    REQUIRE(ctx.threads() == threads);
+    for (const int tasks : {0, 1, 2, 3, 64, 1000}) {
+      std::vector<int> count(static_cast<std::size_t>(tasks), 0);
+      std::atomic<bool> thread_exists{true};
+      ctx.parallel_for(tasks, [&](int task, int thread) {
+        ++count[static_cast<std::size_t>(task)];
+        if (thread < 0 || thread >= threads) thread_exists = false;
+      });
+      CHECK(count == std::vector<int>(static_cast<std::size_t>(tasks), 1));
+      CHECK(thread_exists);
+    }
+  }
+}
+
+TEST_CASE("Thousands of short loops in a row, with and without sleep between them, lose no task") {
+  Context ctx{3};
+  std::int64_t total = 0;
+  for (int loop = 0; loop < 5000; ++loop) {
+    std::vector<std::int64_t> part(7, 0);
+    ctx.parallel_for(7, [&](int task, int) { part[static_cast<std::size_t>(task)] = task + loop; });
+    for (const std::int64_t p : part) total += p;
+    if (loop % 1000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds{2});
+  }
+  CHECK(total == 5000 * 21 + 7 * std::int64_t{5000} * 4999 / 2);
+}
+
+TEST_CASE("Scratch memory is aligned, each thread's own, and grows when asked") {
+  Context ctx{2};
+  for (int grow = 0; grow < 2; ++grow) {
+    for (int thread = 0; thread < 2; ++thread) {
+      CHECK(reinterpret_cast<std::uintptr_t>(ctx.scratch(thread)) % 64 == 0);
+      std::fill_n(ctx.scratch(thread), ctx.scratch_size(), static_cast<float>(thread));
+    }
+    CHECK(ctx.scratch(0)[ctx.scratch_size() - 1] == 0.0f);
+    CHECK(ctx.scratch(1)[0] == 1.0f);
+    const std::int64_t wanted = ctx.scratch_size() + 100;
+    ctx.reserve_scratch(wanted);
+    CHECK(ctx.scratch_size() == wanted);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,194 @@
+// What training on the cpu backend promises beyond correct gradients: it learns, it repeats, it allocates nothing.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include <tests/support/batch.hpp>
+#include <tests/support/catch.hpp>
+#include <tinygpt/cpu/cpu.hpp>
+#include <tinygpt/generate/generator.hpp>
+#include <tinygpt/train/trainer.hpp>
+
+using namespace tinygpt;
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#  define TINYGPT_TEST_COUNTS_ALLOCATIONS 1
+// Every way to memory ends in one of these, operator new among them.
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+void* malloc(std::size_t n) { return ++allocations, __libc_malloc(n); }
+void* calloc(std::size_t n, std::size_t size) { return ++allocations, __libc_calloc(n, size); }
+void* realloc(void* p, std::size_t n) { return ++allocations, __libc_realloc(p, n); }
+void* aligned_alloc(std::size_t alignment, std::size_t n) { return ++allocations, __libc_memalign(alignment, n); }
+}
+#endif
+
+namespace {
+
+using Classic = GPT<Layers<2>, Embd<64>, Heads<4>, Ctx<64>, Vocab<96>>;
+using Modern = GPT<Layers<2>, Embd<64>, Heads<4, 2>, Ctx<64>, Vocab<96>, Norm<rms>, Positions<rope>, Activation<swiglu>,
+                   QkNorm, Head<untied>>;
+
+/// Random tokens; each batch another, or always the same one.
+struct Noise {
+  int vocab;
+  enum class Batches { fresh, same } batches = Batches::fresh;
+
+  void draw(std::span<std::int32_t> tokens, std::span<std::int32_t> targets, int time, std::uint64_t seed,
+            Purpose purpose, std::uint64_t number) const {
+    const auto T = static_cast<std::size_t>(time);
+    const auto id = [&](std::size_t b, std::size_t t) {
+      const std::uint64_t from = batches == Batches::same ? 0 : number;
+      return static_cast<std::int32_t>(random_bits(seed, purpose, from, b << 32 | t)[0] %
+                                       static_cast<std::uint64_t>(vocab));
+    };
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      tokens[i] = id(i / T, i % T);
+      targets[i] = id(i / T, i % T + 1);
+    }
+  }
+};
+
+template <class M> std::vector<float> weights_after(int steps, int threads) {
+  cpu::Context ctx(threads);
+  Trainer<M, cpu::Context> trainer(ctx, {.max_iters = steps, .batch_size = 3, .warmup_iters = 5, .dropout = 0.1});
+  for (int i = 0; i < steps; ++i) trainer.step(Noise{M::config.vocab});
+  return {trainer.weights().begin(), trainer.weights().end()};
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a batch of 4 x 64 is learned by heart in 200 steps", "", Classic, Modern) {
+  cpu::Context ctx(2);
+  Trainer<TestType, cpu::Context> trainer(
+      ctx, {.max_iters = 200, .batch_size = 4, .learning_rate = 3e-3, .warmup_iters = 10, .weight_decay = 0});
+  double loss = 0;
+  for (int i = 0; i < 200; ++i) loss = trainer.step(Noise{TestType::config.vocab, Noise::Batches::same}).loss;
+  CHECK(loss < 0.05);
+}
+
+TEMPLATE_TEST_CASE("one seed gives the same bits twice, and with 1, 2 and 4 threads", "", Classic, Modern) {
+  const auto once = weights_after<TestType>(50, 1);
+  CHECK(same_bits(once, weights_after<TestType>(50, 1)));
+  CHECK(same_bits(once, weights_after<TestType>(50, 2)));
+  CHECK(same_bits(once, weights_after<TestType>(50, 4)));
+}
+
+TEST_CASE("another seed gives other weights") {
+  cpu::Context ctx(1);
+  Trainer<Classic, cpu::Context> a(ctx, {.batch_size = 1, .seed = 1}), b(ctx, {.batch_size = 1, .seed = 2});
+  CHECK(std::memcmp(a.weights().data(), b.weights().data(), a.weights().size_bytes()) != 0);
+}
+
+TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "", Classic, Modern) {
+  cpu::Context ctx(2);
+  const TrainOptions options{.max_iters = 20, .batch_size = 2, .warmup_iters = 4, .dropout = 0.1};
+  const Noise data{TestType::config.vocab};
+  Trainer<TestType, cpu::Context> straight(ctx, options), first(ctx, options), second(ctx, options);
+  for (int i = 0; i < 20; ++i) straight.step(data);
+  for (int i = 0; i < 7; ++i) first.step(data);
+  std::ranges::copy(first.weights(), second.weights().begin());
+  std::ranges::copy(first.first_moments(), second.first_moments().begin());
+  std::ranges::copy(first.second_moments(), second.second_moments().begin());
+  second.resume_at(first.iteration(), first.updates(), first.skipped());
+  for (int i = 7; i < 20; ++i) second.step(data);
+  CHECK(std::memcmp(straight.weights().data(), second.weights().data(), straight.weights().size_bytes()) == 0);
+}
+
+#ifdef TINYGPT_TEST_COUNTS_ALLOCATIONS
+TEMPLATE_TEST_CASE("a training step allocates nothing after the first", "", Classic, Modern) {
+  cpu::Context ctx(2);
+  Trainer<TestType, cpu::Context> trainer(ctx, {.batch_size = 3, .dropout = 0.1});
+  const Noise data{TestType::config.vocab};
+  const long at_construction = allocations;
+  CHECK(at_construction > 0);  // the counter counts
+  trainer.step(data);
+  const long before = allocations;
+  for (int i = 0; i < 3; ++i) trainer.step(data);
+  CHECK(allocations == before);
+}
+#endif
+
+TEMPLATE_TEST_CASE("a gradient that is not finite leaves weights and moments as they were, and is counted", "", Classic,
+                   Modern) {
+  cpu::Context ctx(2);
+  Trainer<TestType, cpu::Context> trainer(ctx, {.batch_size = 2, .warmup_iters = 1});
+  const Noise data{TestType::config.vocab};
+  trainer.step(data);
+  const float poison = GENERATE(std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN());
+  const std::int64_t at = TestType::params[Param::ffn_in_weight].offset + 5;
+  trainer.weights()[static_cast<std::size_t>(at)] = poison;
+  const std::vector<float> w(trainer.weights().begin(), trainer.weights().end());
+  const std::vector<float> m(trainer.first_moments().begin(), trainer.first_moments().end());
+  const std::vector<float> v(trainer.second_moments().begin(), trainer.second_moments().end());
+  const StepReport report = trainer.step(data);
+  CHECK(report.skipped);
+  CHECK(trainer.skipped_in_a_row() == 1);
+  CHECK(trainer.updates() == 1);
+  CHECK(std::memcmp(w.data(), trainer.weights().data(), w.size() * sizeof(float)) == 0);
+  CHECK(std::memcmp(m.data(), trainer.first_moments().data(), m.size() * sizeof(float)) == 0);
+  CHECK(std::memcmp(v.data(), trainer.second_moments().data(), v.size() * sizeof(float)) == 0);
+}
+
+TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole context, bit for bit", "", Classic,
+                   Modern) {
+  cpu::Context ctx(2);
+  const auto weights = test::random_weights<TestType, float>(11);
+  std::vector<std::int32_t> tokens(TestType::config.ctx);
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    tokens[i] = static_cast<std::int32_t>(i * 37 % TestType::config.vocab);
+
+  Generator<TestType, cpu::Context> one(ctx, weights), few(ctx, weights);
+  test::Step<TestType, cpu::Context> whole(ctx, weights, 1, TestType::config.ctx);
+  whole.tokens = tokens;
+  whole.run_forward();
+  std::vector<float> expected(TestType::config.vocab);
+  const auto w = whole.weights();
+  const auto normed = whole.act.normed(2 * TestType::config.layers);
+  using Axes = AxesOf<TestType>;
+
+  int differing = 0;
+  std::size_t read_by_few = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    linear(ctx, Tensor<float, Batch<dyn>, Time<dyn>, typename Axes::V>(expected.data(), 1, 1),
+           Tensor<const float, Batch<dyn>, Time<dyn>, typename Axes::C>(
+               normed.data() + static_cast<std::int64_t>(i) * TestType::config.embd, 1, 1),
+           w.head_weight(), w.head_bias());
+    const auto logits = one.decode(std::span(tokens).subspan(i, 1), static_cast<int>(i));
+    differing += std::memcmp(logits.data(), expected.data(), logits.size_bytes()) != 0;
+    if (i % 5 == 3 || i + 1 == tokens.size()) {  // several at once, as a prompt is read
+      const auto part =
+          few.decode(std::span(tokens).subspan(read_by_few, i + 1 - read_by_few), static_cast<int>(read_by_few));
+      differing += std::memcmp(part.data(), expected.data(), part.size_bytes()) != 0;
+      read_by_few = i + 1;
+    }
+  }
+  CHECK(differing == 0);
+}
+
+TEST_CASE("generation goes on past the context, and stops when told") {
+  cpu::Context ctx(1);
+  const auto weights = test::random_weights<Modern, float>(3);
+  Generator<Modern, cpu::Context> generator(ctx, weights);
+  const std::vector<std::int32_t> prompt(100, 5);  // longer than the context
+  int count = 0;
+  generator.generate(prompt, 150, {}, [&](std::int32_t id) {
+    CHECK((id >= 0 && id < Modern::config.vocab));
+    return ++count < 140;
+  });
+  CHECK(count == 140);
+}
