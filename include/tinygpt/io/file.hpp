@@ -160,7 +160,7 @@ class InputFile {
 
   /// Fills `bytes`; a file that ends before is an error.
   void read(std::span<std::byte> bytes) {
-    const auto all = bytes;
+    const auto whole = bytes;
     while (!bytes.empty()) {
       const ssize_t n = ::read(fd_.get(), bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
       if (n < 0 && errno == EINTR) continue;
@@ -170,8 +170,8 @@ class InputFile {
                           ": the file ends too early: it is half-written, so use another copy");
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
-    crc_.update(all);
-    position_ += static_cast<std::int64_t>(all.size());
+    crc_.update(whole);
+    position_ += static_cast<std::int64_t>(whole.size());
   }
 
   const std::filesystem::path& path() const { return path_; }
