@@ -65,7 +65,7 @@ void add_number(CLI::App& app, const char* flag, const std::string& help, const 
                 const Range<N>& range, std::function<void(N)> set) {
   const auto parse = [=](const std::string& text) { set(parse_number<N>(flag, text, range)); };
   const char* const type = std::is_integral_v<N> ? "N" : "X";
-  app.add_option_function<std::string>(flag, parse, help)->type_name(type)->default_str(shown);
+  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type);
 }
 
 /// Adds a flag with a path, which may not look like a flag: then its value was forgotten.

@@ -23,31 +23,31 @@ struct GenerateFlags {
 };
 
 inline void add_flags(CLI::App& app, GenerateFlags& flags) {
-  add_path(app, "--model", "Directory of a trained model: what train had as --out, or one checkpoint in it; required",
-           "DIR", flags.model);
+  add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR",
+           flags.model);
   const auto set_prompt = [&](const std::string& text) {
     if (text.empty()) throw UsageError("--prompt is empty: give at least one character, or leave it out");
     flags.prompt = text;
   };
-  app.add_option_function<std::string>("--prompt", set_prompt, "Text to go on from; a newline if left out")
+  app.add_option_function<std::string>("--prompt", set_prompt, "Text to go on from (default a newline)")
       ->type_name("TEXT");
   add_number<int>(app, "--max-new-tokens", "Length of a sample, in tokens (characters)", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
-  add_number<double>(app, "--temperature", "Boldness: 0 takes the likeliest token always, 1 samples as learned",
+  add_number<double>(app, "--temperature", "Boldness: 0 takes the likeliest token, 1 samples as learned",
                      shown(flags.sampling.temperature), not_negative, [&](double x) {
                        flags.sampling.temperature = x;
                        flags.temperature_given = true;
                      });
   add_number<int>(app, "--top-k", "Choose among this many likeliest tokens only; 0 for all", "0", zero_or_more_int,
                   [&](int n) { flags.sampling.top_k = n; });
-  add_number<double>(app, "--top-p", "Choose among the likeliest tokens that reach this probability together", "1",
+  add_number<double>(app, "--top-p", "Choose among the likeliest tokens that together reach this probability", "1",
                      fraction, [&](double x) { flags.sampling.top_p = x; });
   add_number<std::uint64_t>(app, "--seed", "Which random numbers to draw: the same seed writes the same text", "1337",
                             any_seed, [&](std::uint64_t n) { flags.sampling.seed = n; });
   add_number<int>(app, "--num-samples", "How many samples to write, each with the next seed", "1", positive_int,
                   [&](int n) { flags.num_samples = n; });
   app.add_flag("--greedy", flags.greedy, "Take the likeliest token always; the same as --temperature 0");
-  add_number<int>(app, "--threads", "Threads to work with; 0 for as many as the machine has", "0", zero_or_more_int,
+  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's", "0", zero_or_more_int,
                   [&](int n) { flags.threads = n; });
 }
 
@@ -78,6 +78,7 @@ template <Architecture M> Exit generate(const Program& program, const GenerateFl
   for (int sample = 0; sample < flags.num_samples; ++sample) {
     if (sample > 0) write_out("--------\n");
     SampleOptions sampling = flags.sampling;
+    sampling.vocab = tokenizer.size();
     sampling.seed += static_cast<std::uint64_t>(sample);
     // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
     Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);

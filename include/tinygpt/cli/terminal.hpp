@@ -51,8 +51,9 @@ inline std::string short_count(double n) {
 
 /// "45.1 MiB": memory for people.
 inline std::string memory_text(std::int64_t bytes) {
-  const double mib = static_cast<double>(bytes) / (1 << 20);
-  return mib < 1024 ? format("%.1f MiB", mib) : format("%.2f GiB", mib / 1024);
+  const double kib = static_cast<double>(bytes) / 1024;
+  if (kib < 1024) return format("%.1f KiB", kib);
+  return kib < 1024 * 1024 ? format("%.1f MiB", kib / 1024) : format("%.2f GiB", kib / (1024 * 1024));
 }
 
 /// "12m31s".

@@ -29,13 +29,10 @@ inline void add_flags(CLI::App& app, TrainFlags& flags) {
       flags.said.push_back([member, value](TrainOptions& options) { options.*member = value; });
     });
   };
-  add_path(app, "--input-file", "Text to train on, UTF-8; its last 10 % is kept for validation; required", "FILE",
+  add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation; required", "FILE",
            flags.input_file);
-  add_path(app, "--out",
-           "Directory for checkpoints (step-000250, ...; the newest two stay) and metrics.jsonl; required", "DIR",
-           flags.out);
-  app.add_flag("--resume", flags.resume,
-               "Go on from the newest checkpoint in --out, with its options where none are given");
+  add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
+  app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
   option("--batch-size", &TrainOptions::batch_size, positive_int, "Sequences per iteration, each one context long",
          std::to_string(defaults.batch_size));
@@ -64,8 +61,8 @@ inline void add_flags(CLI::App& app, TrainFlags& flags) {
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
   option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
          std::to_string(defaults.seed));
-  add_number<int>(app, "--threads", "Threads to work with; 0 for as many as the machine has; the result is the same",
-                  "0", zero_or_more_int, [&](int n) { flags.threads = n; });
+  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's; any number gives the same model", "0",
+                  zero_or_more_int, [&](int n) { flags.threads = n; });
   app.footer(
       "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once.\n"
       "An iteration whose loss or gradient is not finite changes nothing; ten in a row end the run with exit code 4.");
