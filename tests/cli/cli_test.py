@@ -482,6 +482,14 @@ class Generating(Case):
         self.assertEqual(self.write("--max-new-tokens", 9),
                          run("generate", "--model", self.newest(self.model), "--max-new-tokens", 9).stdout.decode())
 
+    def test_a_text_without_newlines(self):
+        text = self.dir / "line.txt"
+        text.write_text("abc def " * 500)
+        out = self.dir / "m"
+        self.assertEqual(run("train", "--input-file", text, "--out", out, *TINY, "--max-iters", 2).returncode, 0)
+        self.assertEqual(run("generate", "--model", out, "--max-new-tokens", 3).returncode, 0)
+        self.refused(run("generate", "--model", out, "--prompt", "a\n"), 1, "'\\n'", "position 2")
+
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:
             result = subprocess.run([PROGRAM, "generate", "--model", self.model], stdout=full, stderr=subprocess.PIPE, timeout=60)
@@ -495,9 +503,9 @@ class Generating(Case):
         self.assertEqual(result.returncode, 0, result.stderr.decode())
         process = subprocess.Popen([PROGRAM, "generate", "--model", out, "--prompt", "α€", "--max-new-tokens", "200"],
                                    stdout=subprocess.PIPE)
-        while piece := os.read(process.stdout.fileno(), 1):  # whatever is cut here was joined by the pipe, so read it all
-            piece += process.stdout.read()
+        while piece := os.read(process.stdout.fileno(), 1 << 16):  # all that the pipe holds, so no write is cut
             piece.decode("utf-8")
+        process.stdout.close()
         self.assertEqual(process.wait(60), 0)
 
 

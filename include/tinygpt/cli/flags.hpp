@@ -65,7 +65,7 @@ void add_number(CLI::App& app, const char* flag, const std::string& help, const 
                 const Range<N>& range, std::function<void(N)> set) {
   const auto parse = [=](const std::string& text) { set(parse_number<N>(flag, text, range)); };
   const char* const type = std::is_integral_v<N> ? "N" : "X";
-  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type);
+  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type)->take_last();
 }
 
 /// Adds a flag with a path, which may not look like a flag: then its value was forgotten.
@@ -76,7 +76,7 @@ inline void add_path(CLI::App& app, const char* flag, const std::string& help, c
     }
     path = text;
   };
-  app.add_option_function<std::string>(flag, set, help)->type_name(type);
+  app.add_option_function<std::string>(flag, set, help)->type_name(type)->take_last();
 }
 
 /// A number as --help shows it.

@@ -14,7 +14,7 @@ namespace tinygpt::cli {
 
 struct GenerateFlags {
   std::string model;
-  std::string prompt = "\n";
+  std::string prompt;  ///< empty: not given
   int max_new_tokens = 500;
   SampleOptions sampling;
   bool greedy = false, temperature_given = false;
@@ -30,7 +30,8 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
     flags.prompt = text;
   };
   app.add_option_function<std::string>("--prompt", set_prompt, "Text to go on from (default a newline)")
-      ->type_name("TEXT");
+      ->type_name("TEXT")
+      ->take_last();
   add_number<int>(app, "--max-new-tokens", "Length of a sample, in tokens (characters)", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
   add_number<double>(app, "--temperature", "Boldness: 0 takes the likeliest token, 1 samples as learned",
@@ -70,7 +71,12 @@ template <Architecture M> Exit generate(const Program& program, const GenerateFl
   const CharacterTokenizer tokenizer = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return load_model(path, M::config, weights.span()); },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
-  const auto prompt = tokenizer.encode(flags.prompt);
+  // Text usually begins after a newline; a corpus of one line has none.
+  const bool has_newline = tokenizer.alphabet().find('\n') != std::string::npos;
+  const std::string beginning = !flags.prompt.empty() ? flags.prompt
+                                : has_newline         ? "\n"
+                                                      : tokenizer.alphabet().substr(0, 1);
+  const auto prompt = tokenizer.encode(beginning);
 
   cpu::Context ctx{flags.threads};
   const Arena<float>& loaded = weights;
@@ -82,7 +88,7 @@ template <Architecture M> Exit generate(const Program& program, const GenerateFl
     sampling.seed += static_cast<std::uint64_t>(sample);
     // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
     Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);
-    write_out(text.push(flags.prompt));
+    write_out(text.push(beginning));
     generator.generate(prompt, flags.max_new_tokens, sampling, [&](std::int32_t token) {
       const std::string_view bytes = tokenizer.decode(token);
       if (const std::string characters = text.push(bytes.empty() ? "\xFF" : bytes); !characters.empty()) {

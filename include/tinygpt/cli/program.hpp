@@ -20,8 +20,10 @@ struct Program {
 
 /// One sentence on standard error.
 inline void complain(const Program& program, std::string_view sentence) {
+  std::string line;
+  for (const char c : printable(sentence)) line += c == '\n' ? std::string("\\n") : std::string(1, c);
   std::fflush(stdout);
-  std::fprintf(stderr, "tinygpt-%s: %s\n", program.preset.c_str(), printable(sentence).c_str());
+  std::fprintf(stderr, "tinygpt-%s: %s\n", program.preset.c_str(), line.c_str());
 }
 
 /// A word as a shell reads it back.

@@ -16,7 +16,6 @@ struct SampleOptions {
   double temperature = 0.8;  ///< logits are divided by it; 0 takes the likeliest token always (greedy)
   int top_k = 0;             ///< keep only this many likeliest tokens; 0 keeps all
   double top_p = 1.0;        ///< keep the fewest likeliest tokens whose probabilities reach this sum; 1 keeps all
-  int vocab = 0;  ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
   std::uint64_t seed = 1337;
   int vocab = 0;             ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
 };
