@@ -17,6 +17,7 @@ struct SampleOptions {
   int top_k = 0;             ///< keep only this many likeliest tokens; 0 keeps all
   double top_p = 1.0;        ///< keep the fewest likeliest tokens whose probabilities reach this sum; 1 keeps all
   std::uint64_t seed = 1337;
+  int vocab = 0;             ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
 };
 
 /// Temperature, then top-k, then top-p, then one draw. Equal logits rank by token id.
@@ -24,7 +25,9 @@ struct SampleOptions {
 class Sampler {
  public:
   Sampler(const SampleOptions& options, int vocab)
-      : options_(options), ids_(static_cast<std::size_t>(vocab)), weights_(ids_.size()) {}
+      : options_(options),
+        ids_(static_cast<std::size_t>(options.vocab > 0 ? std::min(options.vocab, vocab) : vocab)),
+        weights_(ids_.size()) {}
 
   /// The token of draw number `draw`.
   template <class E> std::int32_t operator()(std::span<const E> logits, std::uint64_t draw) {

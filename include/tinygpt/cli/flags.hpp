@@ -1,0 +1,144 @@
+// Flags of the command line: parsed with their ranges, and every mistake is one sentence.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <tinygpt/data/utf8.hpp>
+#include <tinygpt/error.hpp>
+
+namespace tinygpt::cli {
+
+/// What the programs return to the shell. A run that a signal ended returns 128 + the signal's number.
+enum class Exit : int { done = 0, failed = 1, wrong_command_line = 2, out_of_memory = 3, not_finite = 4 };
+
+/// The command line is wrong; nothing has been touched.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The machine has not enough memory.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
+/// What a number must be: in words, and as a question.
+template <class N> struct Range {
+  const char* words;
+  bool (*holds)(N);
+};
+
+inline constexpr Range<int> positive_int{"a whole number from 1 to 1000000",
+                                         [](int n) { return n >= 1 && n <= 1'000'000; }};
+inline constexpr Range<std::int64_t> positive{"a whole number of 1 or more", [](std::int64_t n) { return n >= 1; }};
+inline constexpr Range<std::int64_t> zero_or_more{"a whole number of 0 or more", [](std::int64_t n) { return n >= 0; }};
+inline constexpr Range<int> zero_or_more_int{"a whole number from 0 to 1000000",
+                                             [](int n) { return n >= 0 && n <= 1'000'000; }};
+inline constexpr Range<std::uint64_t> any_seed{"a whole number of 0 or more", [](std::uint64_t) { return true; }};
+inline constexpr Range<double> above_zero{"a number above 0", [](double x) { return x > 0 && x <= 1e30; }};
+inline constexpr Range<double> not_negative{"a number of 0 or more", [](double x) { return x >= 0 && x <= 1e30; }};
+inline constexpr Range<double> below_one{"a number from 0 to below 1", [](double x) { return x >= 0 && x < 1; }};
+inline constexpr Range<double> fraction{"a number above 0 and at most 1", [](double x) { return x > 0 && x <= 1; }};
+
+template <class N> N parse_number(std::string_view flag, std::string_view text, const Range<N>& range) {
+  N value{};
+  const char* const end = text.data() + text.size();
+  const auto [at, fault] = std::from_chars(text.data(), end, value);
+  if (text.empty() || at != end || fault != std::errc{} || !range.holds(value)) {
+    throw UsageError(std::string(flag) + " must be " + range.words + ", not '" + printable(text) + "': see --help");
+  }
+  return value;
+}
+
+/// Adds a flag with a number. `shown` is its default as --help prints it.
+template <class N>
+void add_number(CLI::App& app, const char* flag, const std::string& help, const std::string& shown,
+                const Range<N>& range, std::function<void(N)> set) {
+  const auto parse = [=](const std::string& text) { set(parse_number<N>(flag, text, range)); };
+  const char* const type = std::is_integral_v<N> ? "N" : "X";
+  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type)->take_last();
+}
+
+/// Adds a flag with a path, which may not look like a flag: then its value was forgotten.
+inline void add_path(CLI::App& app, const char* flag, const std::string& help, const char* type, std::string& path) {
+  const auto set = [&path, flag](const std::string& text) {
+    if (text.empty() || text.starts_with("--")) {
+      throw UsageError(std::string(flag) + " needs a path after it, not '" + printable(text) + "': see --help");
+    }
+    path = text;
+  };
+  app.add_option_function<std::string>(flag, set, help)->type_name(type)->take_last();
+}
+
+/// A number as --help shows it.
+inline std::string shown(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+/// Steps of inserting, deleting or changing one character. Source: Wagner and Fischer 1974.
+inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
+    }
+  }
+  return row[b.size()];
+}
+
+/// "did you mean --max-iters?", or where to look when nothing is near.
+inline std::string suggestion(std::string_view word, const std::vector<std::string>& choices) {
+  std::size_t best = std::max<std::size_t>(word.size() / 2, 2) + 1;
+  std::string nearest;
+  for (const std::string& choice : choices) {
+    // What is cut short is nearer than any misspelling: --max for --max-iters.
+    const std::size_t distance = word.size() > 3 && choice.starts_with(word) ? 1 : edit_distance(word, choice);
+    if (distance < best) best = distance, nearest = choice;
+  }
+  return nearest.empty() ? "see --help" : "did you mean " + nearest + "?";
+}
+
+/// --max_iters=5 becomes --max-iters=5. The text of a prompt stays as it is.
+inline std::vector<std::string> normalised(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string& argument = arguments[i];
+    if (!argument.starts_with("--") || (i > 0 && arguments[i - 1] == "--prompt")) continue;
+    const auto name_end = argument.begin() + static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size()));
+    std::replace(argument.begin(), name_end, '_', '-');
+  }
+  return arguments;
+}
+
+/// Throws where `app` was given something that it does not know.
+inline void refuse_unknown(const CLI::App& app) {
+  const auto extras = app.remaining();
+  if (extras.empty()) return;
+  const std::string word = extras.front().substr(0, extras.front().find('='));
+  std::vector<std::string> choices;
+  if (word.starts_with("-")) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) choices.push_back("--" + name);
+    }
+    throw UsageError("unknown flag " + printable(word) + ": " + suggestion(word, choices));
+  }
+  for (const CLI::App* command : app.get_subcommands(nullptr)) choices.push_back(command->get_name());
+  const char* const kind = choices.empty() ? "unexpected argument '" : "unknown command '";
+  throw UsageError(kind + printable(word) + "': " + suggestion(word, choices));
+}
+
+}  // namespace tinygpt::cli

@@ -1,0 +1,104 @@
+// generate: a trained model writes.
+#pragma once
+
+#include <string>
+
+#include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/cpu/cpu.hpp>
+#include <tinygpt/generate/generator.hpp>
+#include <tinygpt/io/checkpoint.hpp>
+#include <tinygpt/io/run_directory.hpp>
+
+namespace tinygpt::cli {
+
+struct GenerateFlags {
+  std::string model;
+  std::string prompt;  ///< empty: not given
+  int max_new_tokens = 500;
+  SampleOptions sampling;
+  bool greedy = false, temperature_given = false;
+  int num_samples = 1;
+  int threads = 0;
+};
+
+inline void add_flags(CLI::App& app, GenerateFlags& flags) {
+  add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR",
+           flags.model);
+  const auto set_prompt = [&](const std::string& text) {
+    if (text.empty()) throw UsageError("--prompt is empty: give at least one character, or leave it out");
+    flags.prompt = text;
+  };
+  app.add_option_function<std::string>("--prompt", set_prompt, "Text to go on from (default a newline)")
+      ->type_name("TEXT")
+      ->take_last();
+  add_number<int>(app, "--max-new-tokens", "Length of a sample, in tokens (characters)", "500", positive_int,
+                  [&](int n) { flags.max_new_tokens = n; });
+  add_number<double>(app, "--temperature", "Boldness: 0 takes the likeliest token, 1 samples as learned",
+                     shown(flags.sampling.temperature), not_negative, [&](double x) {
+                       flags.sampling.temperature = x;
+                       flags.temperature_given = true;
+                     });
+  add_number<int>(app, "--top-k", "Choose among this many likeliest tokens only; 0 for all", "0", zero_or_more_int,
+                  [&](int n) { flags.sampling.top_k = n; });
+  add_number<double>(app, "--top-p", "Choose among the likeliest tokens that together reach this probability", "1",
+                     fraction, [&](double x) { flags.sampling.top_p = x; });
+  add_number<std::uint64_t>(app, "--seed", "Which random numbers to draw: the same seed writes the same text", "1337",
+                            any_seed, [&](std::uint64_t n) { flags.sampling.seed = n; });
+  add_number<int>(app, "--num-samples", "How many samples to write, each with the next seed", "1", positive_int,
+                  [&](int n) { flags.num_samples = n; });
+  app.add_flag("--greedy", flags.greedy, "Take the likeliest token always; the same as --temperature 0");
+  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's", "0", zero_or_more_int,
+                  [&](int n) { flags.threads = n; });
+}
+
+inline void check(GenerateFlags& flags) {
+  if (flags.model.empty()) throw UsageError("generate needs --model DIR, the directory of a trained model: see --help");
+  if (flags.greedy && flags.temperature_given && flags.sampling.temperature > 0) {
+    throw UsageError("--greedy and --temperature contradict each other: leave one of them out");
+  }
+  if (flags.greedy) flags.sampling.temperature = 0;
+}
+
+inline void write_out(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw file_error("write the text to", "standard output", errno);
+  }
+}
+
+template <Architecture M> Exit generate(const Program& program, const GenerateFlags& flags) {
+  Arena<float> weights(M::params.arena_size());
+  const CharacterTokenizer tokenizer = load_newest(
+      flags.model, [&](const std::filesystem::path& path) { return load_model(path, M::config, weights.span()); },
+      [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
+  // Text usually begins after a newline; a corpus of one line has none.
+  const bool has_newline = tokenizer.alphabet().find('\n') != std::string::npos;
+  const std::string beginning = !flags.prompt.empty() ? flags.prompt
+                                : has_newline         ? "\n"
+                                                      : tokenizer.alphabet().substr(0, 1);
+  const auto prompt = tokenizer.encode(beginning);
+
+  cpu::Context ctx{flags.threads};
+  const Arena<float>& loaded = weights;
+  Generator<M, cpu::Context> generator(ctx, loaded.span());
+  for (int sample = 0; sample < flags.num_samples; ++sample) {
+    if (sample > 0) write_out("--------\n");
+    SampleOptions sampling = flags.sampling;
+    sampling.vocab = tokenizer.size();
+    sampling.seed += static_cast<std::uint64_t>(sample);
+    // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
+    Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);
+    write_out(text.push(beginning));
+    generator.generate(prompt, flags.max_new_tokens, sampling, [&](std::int32_t token) {
+      const std::string_view bytes = tokenizer.decode(token);
+      if (const std::string characters = text.push(bytes.empty() ? "\xFF" : bytes); !characters.empty()) {
+        write_out(characters);
+      }
+      return true;
+    });
+    write_out(text.finish() + "\n");
+  }
+  return Exit::done;
+}
+
+}  // namespace tinygpt::cli

@@ -1,0 +1,103 @@
+// info: what an architecture is, before anything runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/io/config_json.hpp>
+#include <tinygpt/io/safetensors.hpp>
+#include <tinygpt/layout/arena.hpp>
+#include <tinygpt/train/trainer.hpp>
+
+namespace tinygpt::cli {
+
+struct InfoFlags {
+  bool tensors = false;
+  bool json = false;
+};
+
+inline void add_flags(CLI::App& app, InfoFlags& flags) {
+  app.add_flag("--tensors", flags.tensors, "List every tensor: name, shape, parameters, initialisation, weight decay");
+  app.add_flag("--json", flags.json, "Print JSON: the architecture, counts, bytes and FLOPs");
+}
+
+/// Extents of a tensor as a checkpoint stores it: layers stacked on the first axis.
+inline std::vector<std::int64_t> stored_shape(const ParamRow& row) {
+  std::vector<std::int64_t> shape;
+  if (row.per_layer) shape.push_back(row.layers);
+  shape.push_back(row.rows);
+  if (row.cols != 0) shape.push_back(row.cols);
+  return shape;
+}
+
+inline const char* init_text(Init init) {
+  switch (init) {
+    case Init::normal:
+      return "normal(0.02)";
+    case Init::residual_normal:
+      return "normal(0.02 / sqrt(2L))";
+    case Init::zeros:
+      return "0";
+    case Init::ones:
+      return "1";
+  }
+  return "?";
+}
+
+inline Json info_json(const Program& program, const Config& config) {
+  const ParamTable table(config);
+  Json tensors = Json::array();
+  for (const ParamRow& row : table) {
+    tensors.push_back({{"name", row.name},
+                       {"shape", stored_shape(row)},
+                       {"parameters", row.size()},
+                       {"init", init_text(row.init)},
+                       {"weight_decay", row.decay == Decay::yes}});
+  }
+  const std::int64_t forward = forward_flops_per_token(config, config.ctx);
+  return {{"name", program.preset},
+          {"type", type_text(config)},
+          {"architecture", config_to_json(config)},
+          {"parameters", table.param_count()},
+          {"train_bytes", train_bytes(config, Batch{TrainOptions{}.batch_size}, Time{config.ctx})},
+          {"train_batch_size", TrainOptions{}.batch_size},
+          {"generate_bytes", generate_bytes(config)},
+          {"forward_flops_per_token", forward},
+          {"train_flops_per_token", 3 * forward},
+          {"tensors", tensors}};
+}
+
+inline Exit info(const Program& program, const Config& config, const InfoFlags& flags) {
+  if (flags.json) {
+    std::fputs(json_text(info_json(program, config)).c_str(), stdout);
+    return Exit::done;
+  }
+  const ParamTable table(config);
+  const int batch = TrainOptions{}.batch_size;
+  const auto forward = static_cast<double>(forward_flops_per_token(config, config.ctx));
+  std::printf("%s\n\n", type_text(config).c_str());
+  const std::vector<std::vector<std::string>> rows{
+      {"name", program.preset},
+      {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")"},
+      {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx})) + " with --batch-size " +
+                              std::to_string(batch) + ": weights, gradients, AdamW's moments, activations"},
+      {"memory to generate", memory_text(generate_bytes(config)) + ": weights, activations and " +
+                                 memory_text(kv_cache_bytes(config)) + " of keys and values"},
+      {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) +
+                              " to train, at the full context of " + grouped(config.ctx) + " tokens"},
+  };
+  std::fputs(table_text(rows, "ll").c_str(), stdout);
+  if (!flags.tensors) return Exit::done;
+
+  std::vector<std::vector<std::string>> lines{{"tensor", "shape", "parameters", "initial values", "weight decay"}};
+  for (const ParamRow& row : table) {
+    lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
+                     row.decay == Decay::yes ? "yes" : "no"});
+  }
+  std::printf("\n%s", table_text(lines, "llrll").c_str());
+  return Exit::done;
+}
+
+}  // namespace tinygpt::cli

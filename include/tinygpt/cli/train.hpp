@@ -1,0 +1,245 @@
+// train: from a text file to a model directory, step by step, so that it can be stopped anywhere.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/train_flags.hpp>
+#include <tinygpt/cli/train_report.hpp>
+#include <tinygpt/cpu/cpu.hpp>
+#include <tinygpt/data/text_file.hpp>
+#include <tinygpt/data/token_stream.hpp>
+#include <tinygpt/io/checkpoint.hpp>
+#include <tinygpt/io/run_directory.hpp>
+
+namespace tinygpt::cli {
+
+/// A new run must not begin where another model lies, nor go on where none does.
+inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
+  const auto& path = run.path();
+  if (std::filesystem::exists(path) && !std::filesystem::is_directory(path)) {
+    throw Error(path.string() + " is a file: give a directory with --out");
+  }
+  const auto steps = run.steps();
+  if (flags.resume && steps.empty()) {
+    throw Error("there is no checkpoint in " + path.string() + " to go on from: leave --resume out, or check --out");
+  }
+  if (!flags.resume && (!steps.empty() || std::filesystem::exists(path / "config.json"))) {
+    throw Error(path.string() + " already holds a model" +
+                (steps.empty() ? "" : " at step " + std::to_string(steps.front())) +
+                ": add --resume to go on with it, or give another directory with --out");
+  }
+}
+
+/// Refuses what would make the machine swap or kill the program.
+inline void check_memory(std::int64_t bytes, int batch_size) {
+  const std::int64_t available = available_memory();
+  if (available < 0 || bytes <= available) return;
+  throw OutOfMemory("training takes " + memory_text(bytes) + " of memory with --batch-size " +
+                    std::to_string(batch_size) + ", but " + memory_text(available) +
+                    " are available: lower --batch-size or close other programs");
+}
+
+/// The command that goes on with a run.
+inline std::string resume_command(const Program& program, const TrainFlags& flags) {
+  return shell_quoted(program.command) + " train --input-file " + shell_quoted(flags.input_file) + " --out " +
+         shell_quoted(flags.out) + " --resume" +
+         (flags.threads > 0 ? " --threads " + std::to_string(flags.threads) : "");
+}
+
+/// A run from its first iteration to its last, or to whatever ends it earlier.
+template <Architecture M> class TrainingRun {
+ public:
+  TrainingRun(const Program& program, const TrainFlags& flags)
+      : program_(program),
+        flags_(flags),
+        text_(read_text_file(flags.input_file)),
+        split_(split_text(text_, M::config.ctx, flags.input_file)),
+        run_(flags.out),
+        tokenizer_(CharacterTokenizer::learn(text_, M::config.vocab)),
+        train_(tokenizer_.encode(split_.train)),
+        validation_(tokenizer_.encode(split_.validation)),
+        ctx_(flags.threads) {
+    check_out(run_, flags);
+    run_.lock();
+    if (flags.resume)
+      restore();
+    else
+      begin();
+    run_.cut_metrics(trainer_->iteration());
+  }
+
+  Exit run() {
+    if (trainer_->iteration() >= options().max_iters) {
+      std::printf("%s has all of its %s iterations: give a larger --max-iters to go on\n",
+                  run_.step_path(trainer_->iteration()).c_str(), grouped(options().max_iters).c_str());
+      return Exit::done;
+    }
+    announce();
+    Metrics metrics(run_.path() / "metrics.jsonl");
+    TrainDisplay display(options().max_iters, std::max<std::int64_t>(options().eval_interval / 5, 1),
+                         tokens_per_step());
+    try {
+      return loop(metrics, display);
+    } catch (const Error& error) {
+      display.end();
+      const auto steps = run_.steps();
+      if (steps.empty()) throw;
+      throw Error(std::string(error.what()) + "; the run ended at step " + std::to_string(trainer_->iteration()) +
+                  ", and " + run_.step_path(steps.front()).string() + " is whole: go on from it with --resume");
+    }
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr int most_skipped_in_a_row = 10;
+
+  const TrainOptions& options() const { return trainer_->options(); }
+  std::int64_t tokens_per_step() const { return std::int64_t{options().batch_size} * M::config.ctx; }
+
+  void make_trainer() {
+    check_memory(train_bytes<M>(Batch{state_.options.batch_size}), state_.options.batch_size);
+    trainer_.emplace(ctx_, state_.options);
+  }
+
+  void begin() {
+    state_.options = applied(flags_, {});
+    state_.checkpoint_interval =
+        flags_.checkpoint_interval > 0 ? flags_.checkpoint_interval : state_.options.eval_interval;
+    state_.data_bytes = static_cast<std::int64_t>(text_.size());
+    state_.data_crc32c = text_crc();
+    make_trainer();
+    run_.cut_metrics(-1);
+  }
+
+  void restore() {
+    const auto load = [&](const std::filesystem::path& path) {
+      state_ = load_trainer_state(path, M::config);
+      if (state_.data_bytes != static_cast<std::int64_t>(text_.size()) || state_.data_crc32c != text_crc()) {
+        throw Error(path.string() + " was trained on another text than " + flags_.input_file +
+                    ": give the same text, or begin anew with another --out");
+      }
+      state_.options = applied(flags_, state_.options);
+      if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
+      make_trainer();
+      tokenizer_ = load_model(path, M::config, trainer_->weights());
+      load_moments(path, M::config, trainer_->first_moments(), trainer_->second_moments());
+      trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
+    };
+    load_newest(run_.path(), load, [&](const char* sentence) {
+      complain(program_, sentence + std::string("; going on from the checkpoint before it"));
+    });
+  }
+
+  std::uint32_t text_crc() const { return crc32c(std::as_bytes(std::span(text_.data(), text_.size()))); }
+
+  void announce() const {
+    std::printf("%s\n", type_text(M::config).c_str());
+    std::printf("  %s parameters; %s of memory to train on batches of %d x %d tokens, with %d threads\n",
+                grouped(M::param_count).c_str(), memory_text(train_bytes<M>(Batch{options().batch_size})).c_str(),
+                options().batch_size, M::config.ctx, ctx_.threads());
+    std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
+                flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
+                grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
+                grouped(static_cast<std::int64_t>(split_.validation.size())).c_str());
+    std::printf("  iterations %s to %s, learning rate %g to %g, seed %llu; checkpoints in %s\n\n",
+                grouped(trainer_->iteration() + 1).c_str(), grouped(options().max_iters).c_str(),
+                options().learning_rate, options().min_learning_rate, static_cast<unsigned long long>(options().seed),
+                run_.path().c_str());
+    std::fflush(stdout);
+  }
+
+  Exit loop(Metrics& metrics, TrainDisplay& display) {
+    const Signals signals;
+    const auto begun = Clock::now();
+    if (trainer_->iteration() == 0) evaluate(metrics, display);
+    for (;;) {
+      const auto step_begun = Clock::now();
+      const StepReport report = trainer_->step(train_);
+      const double seconds = std::chrono::duration<double>(Clock::now() - step_begun).count();
+      metrics.step(report, display.step(report, seconds));
+      if (report.skipped) {
+        display.say("step " + std::to_string(report.iteration) +
+                    ": the loss or its gradient is not finite: step skipped");
+        if (trainer_->skipped_in_a_row() >= most_skipped_in_a_row) return stop_not_finite(display);
+      }
+      const std::int64_t done = trainer_->iteration();
+      const bool last = done >= options().max_iters, stopped = signals.received() != 0;
+      if (last || done % options().eval_interval == 0) evaluate(metrics, display);
+      if (last || stopped || done % state_.checkpoint_interval == 0) save();
+      if (last || stopped) {
+        display.end();
+        return last ? finished(std::chrono::duration<double>(Clock::now() - begun).count())
+                    : interrupted(signals.received());
+      }
+    }
+  }
+
+  void evaluate(Metrics& metrics, TrainDisplay& display) {
+    const double train_loss = trainer_->evaluate(train_), validation_loss = trainer_->evaluate(validation_);
+    display.evaluation(trainer_->iteration(), train_loss, validation_loss);
+    metrics.evaluation(trainer_->iteration(), train_loss, validation_loss);
+    if (!std::isfinite(validation_loss)) return;
+    state_.last_validation_loss = validation_loss;
+    state_.best_validation_loss = std::min(validation_loss, state_.best_validation_loss.value_or(validation_loss));
+  }
+
+  void save() {
+    state_.iteration = trainer_->iteration();
+    state_.updates = trainer_->updates();
+    state_.skipped = trainer_->skipped();
+    save_checkpoint(run_.step_path(state_.iteration), program_.preset, M::config, tokenizer_,
+                    {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments()}, state_);
+    run_.prune(2);
+  }
+
+  Exit finished(double seconds) const {
+    const double loss = state_.last_validation_loss.value_or(0);
+    std::printf("\ndone in %s: validation loss %.4f nats per token; the model is in %s\n",
+                duration_text(seconds).c_str(), loss, run_.path().c_str());
+    if (trainer_->skipped() > 0) {
+      std::printf("%lld iterations were skipped because their loss was not finite\n",
+                  static_cast<long long>(trainer_->skipped()));
+    }
+    std::printf("let it write: %s generate --model %s --prompt %s\n", shell_quoted(program_.command).c_str(),
+                shell_quoted(flags_.out).c_str(),
+                shell_quoted(text_.substr(0, text_.find_first_of(" \n")) + " ").c_str());
+    return Exit::done;
+  }
+
+  Exit interrupted(int signal) const {
+    std::printf("\nstopped at step %s; saved %s; go on with\n  %s\n", grouped(trainer_->iteration()).c_str(),
+                run_.step_path(trainer_->iteration()).c_str(), resume_command(program_, flags_).c_str());
+    return static_cast<Exit>(128 + signal);
+  }
+
+  Exit stop_not_finite(TrainDisplay& display) const {
+    display.end();
+    const auto steps = run_.steps();
+    complain(program_, "the loss was not finite " + std::to_string(most_skipped_in_a_row) +
+                           " times in a row, at step " + std::to_string(trainer_->iteration()) +
+                           ": lower --learning-rate and " +
+                           (steps.empty() ? "begin again, as there is no checkpoint yet"
+                                          : "go on from " + run_.step_path(steps.front()).string() + " with --resume"));
+    return Exit::not_finite;
+  }
+
+  const Program& program_;
+  const TrainFlags& flags_;
+  std::string text_;
+  Split split_;
+  RunDirectory run_;
+  CharacterTokenizer tokenizer_;
+  TokenStream train_, validation_;
+  cpu::Context ctx_;
+  TrainerState state_;
+  std::optional<Trainer<M, cpu::Context>> trainer_;
+};
+
+template <Architecture M> Exit train(const Program& program, const TrainFlags& flags) {
+  return TrainingRun<M>(program, flags).run();
+}
+
+}  // namespace tinygpt::cli

@@ -1,0 +1,91 @@
+// The flags of train.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/train/trainer.hpp>
+
+namespace tinygpt::cli {
+
+struct TrainFlags {
+  std::string input_file, out;
+  bool resume = false;
+  int threads = 0;
+  std::int64_t checkpoint_interval = 0;  ///< 0: not given
+  bool min_learning_rate_given = false;
+  /// What the user said about the options, to be applied to the defaults or to those of a checkpoint.
+  std::vector<std::function<void(TrainOptions&)>> said;
+};
+
+inline void add_flags(CLI::App& app, TrainFlags& flags) {
+  const TrainOptions defaults;
+  // One flag for one option: remembers what was said.
+  const auto option = [&]<class N>(const char* flag, N TrainOptions::*member, const Range<N>& range,
+                                   const std::string& help, std::string default_text) {
+    add_number<N>(app, flag, help, default_text, range, [&flags, member](N value) {
+      flags.said.push_back([member, value](TrainOptions& options) { options.*member = value; });
+    });
+  };
+  add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation; required", "FILE",
+           flags.input_file);
+  add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
+  app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
+  option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
+  option("--batch-size", &TrainOptions::batch_size, positive_int, "Sequences per iteration, each one context long",
+         std::to_string(defaults.batch_size));
+  option("--learning-rate", &TrainOptions::learning_rate, above_zero, "Highest learning rate",
+         shown(defaults.learning_rate));
+  add_number<double>(app, "--min-learning-rate", "Learning rate at the end of the cosine", "a tenth of --learning-rate",
+                     not_negative, [&](double value) {
+                       flags.min_learning_rate_given = true;
+                       flags.said.push_back([value](TrainOptions& options) { options.min_learning_rate = value; });
+                     });
+  option("--warmup-iters", &TrainOptions::warmup_iters, zero_or_more, "Iterations over which the learning rate rises",
+         std::to_string(defaults.warmup_iters));
+  option("--weight-decay", &TrainOptions::weight_decay, not_negative, "AdamW's decay of the matrices",
+         shown(defaults.weight_decay));
+  option("--beta1", &TrainOptions::beta1, below_one, "AdamW's memory of the gradient", shown(defaults.beta1));
+  option("--beta2", &TrainOptions::beta2, below_one, "AdamW's memory of its square", shown(defaults.beta2));
+  option("--grad-clip", &TrainOptions::grad_clip, not_negative, "Largest norm of the gradient; 0 for no clipping",
+         shown(defaults.grad_clip));
+  option("--dropout", &TrainOptions::dropout, below_one, "Probability with which an activation is dropped",
+         shown(defaults.dropout));
+  option("--eval-interval", &TrainOptions::eval_interval, positive, "Iterations between evaluations",
+         std::to_string(defaults.eval_interval));
+  option("--eval-iters", &TrainOptions::eval_iters, positive_int, "Batches per evaluation, of each part of the text",
+         std::to_string(defaults.eval_iters));
+  add_number<std::int64_t>(app, "--checkpoint-interval", "Iterations between checkpoints", "--eval-interval", positive,
+                           [&](std::int64_t n) { flags.checkpoint_interval = n; });
+  option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
+         std::to_string(defaults.seed));
+  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's; any number gives the same model", "0",
+                  zero_or_more_int, [&](int n) { flags.threads = n; });
+  app.footer(
+      "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once.\n"
+      "An iteration whose loss or gradient is not finite changes nothing; ten in a row end the run with exit code 4.");
+}
+
+/// What was said, on top of `options`.
+inline TrainOptions applied(const TrainFlags& flags, TrainOptions options) {
+  const double before = options.learning_rate;
+  for (const auto& say : flags.said) say(options);
+  if (!flags.min_learning_rate_given && options.learning_rate != before) {
+    options.min_learning_rate = options.learning_rate / 10;
+  }
+  if (options.min_learning_rate > options.learning_rate) {
+    throw UsageError("--min-learning-rate must be at most --learning-rate (" + shown(options.learning_rate) +
+                     "), not " + shown(options.min_learning_rate) + ": lower it");
+  }
+  return options;
+}
+
+inline void check(const TrainFlags& flags) {
+  if (flags.input_file.empty()) throw UsageError("train needs --input-file FILE, the text to train on: see --help");
+  if (flags.out.empty()) throw UsageError("train needs --out DIR, where checkpoints are written: see --help");
+  if (!flags.resume) applied(flags, {});
+}
+
+}  // namespace tinygpt::cli

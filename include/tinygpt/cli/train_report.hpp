@@ -1,0 +1,94 @@
+// What a training run tells: a progress bar or plain lines, and metrics.jsonl.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/io/file.hpp>
+#include <tinygpt/train/trainer.hpp>
+
+namespace tinygpt::cli {
+
+/// metrics.jsonl: one JSON object per line, for every iteration and for every evaluation.
+class Metrics {
+ public:
+  explicit Metrics(std::filesystem::path path) : path_(std::move(path)), file_(std::fopen(path_.c_str(), "ae")) {
+    if (!file_) throw file_error("write", path_, errno);
+  }
+
+  void step(const StepReport& report, double tokens_per_second) {
+    line("{\"step\":" + std::to_string(report.iteration) + ",\"loss\":" + number(report.loss) +
+         ",\"grad_norm\":" + number(report.grad_norm) + ",\"learning_rate\":" + number(report.learning_rate) +
+         ",\"tokens_per_second\":" + format("%.0f", tokens_per_second) + (report.skipped ? ",\"skipped\":true}" : "}"));
+  }
+  void evaluation(std::int64_t step, double train_loss, double validation_loss) {
+    line("{\"step\":" + std::to_string(step) + ",\"train_loss\":" + number(train_loss) +
+         ",\"val_loss\":" + number(validation_loss) + "}");
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  /// JSON has no word for what is not finite.
+  static std::string number(double value) { return std::isfinite(value) ? format("%.9g", value) : "null"; }
+
+  void line(const std::string& text) {
+    // Each line goes out whole: a reader that follows the file never sees half of one.
+    if (std::fprintf(file_.get(), "%s\n", text.c_str()) < 0 || std::fflush(file_.get()) != 0) {
+      throw file_error("write", path_, errno);
+    }
+  }
+
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, Close> file_;
+};
+
+/// The run as a person follows it.
+class TrainDisplay {
+ public:
+  /// `log_every` iterations there is a plain line, where there is no terminal for a bar.
+  TrainDisplay(std::int64_t total, std::int64_t log_every, std::int64_t tokens_per_step)
+      : bar_(on_terminal()), total_(total), log_every_(log_every), tokens_per_step_(tokens_per_step) {}
+
+  /// One iteration took `seconds`. Returns the present rate in tokens per second.
+  double step(const StepReport& report, double seconds) {
+    // Smoothed over about twenty iterations, so that the rate and the time left can be read.
+    seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
+    const double rate = static_cast<double>(tokens_per_step_) / seconds_per_step_;
+    const std::string loss = format("loss %.4f", report.loss), speed = grouped(std::llround(rate)) + " tok/s";
+    const std::string eta = "eta " + duration_text(seconds_per_step_ * static_cast<double>(total_ - report.iteration));
+    if (bar_.shown()) {
+      bar_.draw(report.iteration, total_, loss + "  " + speed + "  " + eta);
+    } else if (report.iteration % log_every_ == 0 || report.iteration == total_) {
+      say("step " + std::to_string(report.iteration) + "/" + std::to_string(total_) + " | " + loss +
+          format(" | lr %.2e | norm %.3f | %.1f ms | ", report.learning_rate, report.grad_norm, 1000 * seconds) +
+          speed + " | " + eta);
+    }
+    return rate;
+  }
+
+  void evaluation(std::int64_t step, double train_loss, double validation_loss) {
+    say("step " + std::to_string(step) + format(": train loss %.4f, val loss %.4f", train_loss, validation_loss));
+  }
+
+  /// A line of its own, above the bar.
+  void say(const std::string& text) {
+    bar_.clear();
+    std::printf("%s\n", text.c_str());
+    std::fflush(stdout);
+  }
+
+  void end() { bar_.clear(); }
+
+ private:
+  ProgressBar bar_;
+  std::int64_t total_, log_every_, tokens_per_step_;
+  double seconds_per_step_ = 0;
+};
+
+}  // namespace tinygpt::cli

@@ -1,0 +1,71 @@
+// CRC-32C, by which a flipped bit in a file is noticed.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+
+namespace tinygpt {
+
+/// table[k][b]: the CRC of byte b followed by k zero bytes.
+constexpr std::array<std::array<std::uint32_t, 256>, 8> crc32c_table() {
+  std::array<std::array<std::uint32_t, 256>, 8> t{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t c = i;
+    for (int bit = 0; bit < 8; ++bit) c = (c & 1) != 0 ? c >> 1 ^ 0x82F63B78u : c >> 1;
+    t[0][i] = c;
+  }
+  for (std::size_t slice = 1; slice < 8; ++slice) {
+    for (std::size_t i = 0; i < 256; ++i) t[slice][i] = t[slice - 1][i] >> 8 ^ t[0][t[slice - 1][i] & 255];
+  }
+  return t;
+}
+
+/// The Castagnoli CRC of bytes that come in pieces, eight at a time by table.
+/// Sources: RFC 3720 appendix B.4 (polynomial, check value); Kounavis and Berry 2005 (slicing by 8).
+class Crc32c {
+ public:
+  static_assert(std::endian::native == std::endian::little,
+                "tinygpt: files are little-endian, and so must the machine be");
+
+  void update(std::span<const std::byte> bytes) {
+    static constexpr auto table = crc32c_table();
+    const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
+    std::size_t n = bytes.size();
+    std::uint32_t c = state_;
+    for (; n >= 8; n -= 8, p += 8) {
+      std::uint32_t low, high;
+      std::memcpy(&low, p, 4);
+      std::memcpy(&high, p + 4, 4);
+      low ^= c;
+      c = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24] ^
+          table[3][high & 255] ^ table[2][high >> 8 & 255] ^ table[1][high >> 16 & 255] ^ table[0][high >> 24];
+    }
+    for (; n > 0; --n, ++p) c = table[0][(c ^ *p) & 255] ^ c >> 8;
+    state_ = c;
+  }
+
+  std::uint32_t value() const { return ~state_; }
+
+ private:
+  std::uint32_t state_ = ~std::uint32_t{0};
+};
+
+inline std::uint32_t crc32c(std::span<const std::byte> bytes) {
+  Crc32c crc;
+  crc.update(bytes);
+  return crc.value();
+}
+
+/// Eight hexadecimal digits.
+inline std::string crc_text(std::uint32_t crc) {
+  std::string text(8, '0');
+  for (std::size_t i = 8; i-- > 0; crc >>= 4) text[i] = "0123456789abcdef"[crc & 15];
+  return text;
+}
+
+}  // namespace tinygpt

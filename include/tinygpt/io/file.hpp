@@ -1,0 +1,209 @@
+// Files whose every write and read is checked, with one sentence for each way to fail.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tinygpt/error.hpp>
+#include <tinygpt/io/crc32c.hpp>
+
+namespace tinygpt {
+
+/// "1.5 MB": a size for people.
+inline std::string size_text(std::int64_t bytes) {
+  const char* const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  for (; value >= 1000 && unit < 4; ++unit) value /= 1000;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return text;
+}
+
+/// Bytes that may still be written to the filesystem of an existing file or directory; -1 where it does not say.
+inline std::int64_t free_bytes(const std::filesystem::path& at) {
+  struct statvfs fs {};
+  if (::statvfs(at.c_str(), &fs) != 0) return -1;
+  return static_cast<std::int64_t>(fs.f_bavail) * static_cast<std::int64_t>(fs.f_frsize);
+}
+
+/// What to do about an error number of the system.
+inline std::string advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "the disk is full: free some space or write to another disk";
+    case EFBIG:
+      return "a file may not be that large here: raise the limit (ulimit -f) or write to another disk";
+    case EACCES:
+    case EPERM:
+      return "permission denied: choose a place that you may use, or change its permissions";
+    case EROFS:
+      return "the filesystem is read-only: write to another place";
+    case ENOENT:
+      return "there is no such file or directory: check the path";
+    case ENOTDIR:
+      return "a part of the path is a file, not a directory: check the path";
+    case EISDIR:
+      return "it is a directory, not a file: check the path";
+    case EBUSY:
+      return "it is a mount point or in use: choose a directory inside it";
+    case EIO:
+      return "the disk reports a fault: write to another disk";
+    default:
+      return std::string(std::strerror(error)) + ": check the path and the disk";
+  }
+}
+
+/// One sentence: what could not be done to which path, why, and what to do.
+inline Error file_error(std::string_view what, const std::filesystem::path& path, int error) {
+  return Error("cannot " + std::string(what) + " " + path.string() + ": " + advice(error));
+}
+
+/// A file descriptor with one owner.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  /// Closes and says whether the system had nothing to complain about: some report a failed write only here.
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+ private:
+  int fd_;
+};
+
+/// A new file, written from its beginning to its end. It is whole and on the disk only after finish().
+class OutputFile {
+ public:
+  explicit OutputFile(std::filesystem::path path)
+      : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+    if (!fd_) throw file_error("create", path_, errno);
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    crc_.update(bytes);
+    size_ += static_cast<std::int64_t>(bytes.size());
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) fail("write", n < 0 ? errno : ENOSPC, bytes.size());
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+  }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+  /// Waits until the disk has it all.
+  void finish() {
+    while (::fsync(fd_.get()) != 0) {
+      // Devices and pipes cannot be synchronised, and need not be.
+      if (errno == EINVAL) break;
+      if (errno != EINTR) fail("write", errno, 0);
+    }
+    if (!fd_.close()) fail("write", errno, 0);
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::int64_t size() const { return size_; }
+  std::uint32_t crc() const { return crc_.value(); }
+
+ private:
+  [[noreturn]] void fail(std::string_view what, int error, std::size_t left) const {
+    if (error != ENOSPC && error != EDQUOT) throw file_error(what, path_, error);
+    const std::int64_t free = free_bytes(path_);
+    throw Error("cannot write " + path_.string() + ": the disk is full: " + size_text(static_cast<std::int64_t>(left)) +
+                " more are needed" + (free >= 0 ? " and " + size_text(free) + " are free" : "") +
+                ": free some space or write to another disk");
+  }
+
+  std::filesystem::path path_;
+  Descriptor fd_;
+  std::int64_t size_ = 0;
+  Crc32c crc_;
+};
+
+/// An existing regular file, read front to back; its size is checked once and never trusted beyond what comes.
+class InputFile {
+ public:
+  explicit InputFile(std::filesystem::path path)
+      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (!fd_) throw file_error("read", path_, errno);
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) throw file_error("read", path_, errno);
+    if (S_ISDIR(status.st_mode)) throw file_error("read", path_, EISDIR);
+    if (!S_ISREG(status.st_mode))
+      throw Error("cannot read " + path_.string() + ": it is not a regular file: check the path");
+    size_ = static_cast<std::int64_t>(status.st_size);
+  }
+
+  /// Fills `bytes`; a file that ends before is an error.
+  void read(std::span<std::byte> bytes) {
+    const auto whole = bytes;
+    while (!bytes.empty()) {
+      const ssize_t n = ::read(fd_.get(), bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw file_error("read", path_, errno);
+      if (n == 0)
+        throw DamagedFile("cannot read " + path_.string() +
+                          ": the file ends too early: it is half-written, so use another copy");
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    crc_.update(whole);
+    position_ += static_cast<std::int64_t>(whole.size());
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::int64_t size() const { return size_; }
+  std::int64_t left() const { return size_ - position_; }
+  /// Of what has been read.
+  std::uint32_t crc() const { return crc_.value(); }
+
+ private:
+  std::filesystem::path path_;
+  Descriptor fd_;
+  std::int64_t size_ = 0, position_ = 0;
+  Crc32c crc_;
+};
+
+/// The whole of a small file; one larger than `limit` is refused before memory is taken for it.
+inline std::string read_small_file(const std::filesystem::path& path, std::int64_t limit = std::int64_t{16} << 20) {
+  InputFile file(path);
+  if (file.size() > limit) {
+    throw Error("cannot read " + path.string() + ": it has " + size_text(file.size()) + ", more than the " +
+                size_text(limit) + " that such a file may have: check that it is the right one");
+  }
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  file.read(std::as_writable_bytes(std::span(text.data(), text.size())));
+  return text;
+}
+
+/// Makes the names in a directory durable.
+inline void sync_directory(const std::filesystem::path& directory) {
+  const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) throw file_error("open", directory, errno);
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) throw file_error("write", directory, errno);
+}
+
+}  // namespace tinygpt

@@ -1,0 +1,91 @@
+// JSON from a file that nobody vouches for: depth and duplicate keys are checked, and every fault is one sentence.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <tinygpt/data/utf8.hpp>
+#include <tinygpt/error.hpp>
+#include <tinygpt/io/file.hpp>
+
+namespace tinygpt {
+
+using Json = nlohmann::json;
+
+/// "FILE is damaged: FAULT: use another copy", the sentence for a file that is not what it should be.
+inline DamagedFile damaged(const std::filesystem::path& path, std::string_view fault) {
+  return DamagedFile(path.string() + " is damaged: " + std::string(fault) + ": use another copy of the model");
+}
+
+/// Parses a JSON object. Nesting deeper than 32, a repeated key, invalid UTF-8 or anything after the end is an error.
+inline Json parse_json(std::string_view text, const std::filesystem::path& path) {
+  constexpr int max_depth = 32;
+  if (const auto fault = first_utf8_fault(text)) {
+    throw damaged(path, "its JSON is not UTF-8 at byte " + std::to_string(*fault));
+  }
+  std::vector<std::set<std::string>> keys;
+  const auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > max_depth) throw damaged(path, "its JSON is nested too deeply");
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      throw damaged(path, "its JSON has the key '" + printable(parsed.get<std::string>()) + "' twice");
+    }
+    return true;
+  };
+  try {
+    Json json = Json::parse(text, guard);
+    if (!json.is_object()) throw damaged(path, "its JSON is not an object");
+    return json;
+  } catch (const Json::parse_error& error) {
+    throw damaged(path, "it is not JSON at byte " + std::to_string(error.byte));
+  } catch (const Json::exception&) {
+    throw damaged(path, "its JSON holds a number that is out of range");
+  }
+}
+
+inline Json read_json(const std::filesystem::path& path) { return parse_json(read_small_file(path), path); }
+
+/// Two spaces of indentation and a newline at the end.
+inline std::string json_text(const Json& json) { return json.dump(2) + "\n"; }
+
+/// A member that must be there, of exactly the right type and in its range.
+template <class Value> Value member(const Json& object, const char* key, const std::filesystem::path& path) {
+  const auto found = object.find(key);
+  if (found == object.end()) throw damaged(path, "'" + std::string(key) + "' is missing");
+  const auto wrong = [&](const char* what) { return damaged(path, "'" + std::string(key) + "' must be " + what); };
+  if constexpr (std::is_same_v<Value, bool>) {
+    if (!found->is_boolean()) throw wrong("true or false");
+    return found->template get<bool>();
+  } else if constexpr (std::is_integral_v<Value>) {
+    using Limits = std::numeric_limits<Value>;
+    if (found->is_number_unsigned()) {
+      const auto value = found->template get<std::uint64_t>();
+      if (value > static_cast<std::uint64_t>(Limits::max())) throw wrong("a smaller number");
+      return static_cast<Value>(value);
+    }
+    if (!found->is_number_integer()) throw wrong("a whole number");
+    const auto value = found->template get<std::int64_t>();
+    if (std::is_unsigned_v<Value> || value < static_cast<std::int64_t>(Limits::min())) throw wrong("a larger number");
+    return static_cast<Value>(value);
+  } else if constexpr (std::is_floating_point_v<Value>) {
+    if (!found->is_number()) throw wrong("a number");
+    return found->template get<Value>();
+  } else if constexpr (std::is_same_v<Value, std::string>) {
+    if (!found->is_string()) throw wrong("a text");
+    return found->template get<std::string>();
+  } else {
+    static_assert(std::is_same_v<Value, Json>);
+    if (!found->is_object()) throw wrong("an object");
+    return *found;
+  }
+}
+
+}  // namespace tinygpt

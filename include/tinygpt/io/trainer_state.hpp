@@ -1,0 +1,101 @@
+// What a trainer must know, besides its arenas, to go on as if it had never stopped.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <tinygpt/io/json.hpp>
+#include <tinygpt/train/trainer.hpp>
+
+namespace tinygpt {
+
+struct TrainerState {
+  std::int64_t iteration = 0;
+  std::int64_t updates = 0;
+  std::int64_t skipped = 0;
+  TrainOptions options;
+  std::int64_t checkpoint_interval = 0;
+  std::optional<double> last_validation_loss, best_validation_loss;
+  std::int64_t data_bytes = 0;    ///< length of the corpus
+  std::uint32_t data_crc32c = 0;  ///< and its fingerprint: going on with another text would be another run
+};
+
+namespace trainer_state {
+
+/// Calls f(name, member) for every option, the seed included.
+template <class Options, class F> void for_each_option(Options& o, F&& f) {
+  f("max_iters", o.max_iters);
+  f("batch_size", o.batch_size);
+  f("learning_rate", o.learning_rate);
+  f("min_learning_rate", o.min_learning_rate);
+  f("warmup_iters", o.warmup_iters);
+  f("weight_decay", o.weight_decay);
+  f("beta1", o.beta1);
+  f("beta2", o.beta2);
+  f("grad_clip", o.grad_clip);
+  f("dropout", o.dropout);
+  f("eval_interval", o.eval_interval);
+  f("eval_iters", o.eval_iters);
+  f("seed", o.seed);
+}
+
+inline Json loss_to_json(const std::optional<double>& loss) { return loss ? Json(*loss) : Json(nullptr); }
+
+inline std::optional<double> loss_from_json(const Json& json, const char* key, const std::filesystem::path& path) {
+  if (json.contains(key) && json[key].is_null()) return std::nullopt;
+  return member<double>(json, key, path);
+}
+
+}  // namespace trainer_state
+
+inline Json trainer_state_to_json(const TrainerState& state) {
+  Json options;
+  trainer_state::for_each_option(state.options, [&](const char* name, const auto& value) { options[name] = value; });
+  return {{"format", "tinygpt-trainer"},
+          {"format_version", 1},
+          {"iteration", state.iteration},
+          {"updates", state.updates},
+          {"skipped", state.skipped},
+          {"options", options},
+          {"checkpoint_interval", state.checkpoint_interval},
+          {"last_validation_loss", trainer_state::loss_to_json(state.last_validation_loss)},
+          {"best_validation_loss", trainer_state::loss_to_json(state.best_validation_loss)},
+          {"data", {{"bytes", state.data_bytes}, {"crc32c", crc_text(state.data_crc32c)}}}};
+}
+
+inline TrainerState trainer_state_from_json(const Json& json, const std::filesystem::path& path) {
+  if (member<int>(json, "format_version", path) != 1) {
+    throw Error(path.string() + " was written by a newer tinygpt: use that version to go on");
+  }
+  TrainerState state;
+  state.iteration = member<std::int64_t>(json, "iteration", path);
+  state.updates = member<std::int64_t>(json, "updates", path);
+  state.skipped = member<std::int64_t>(json, "skipped", path);
+  if (state.updates < 0 || state.skipped < 0 || state.iteration != state.updates + state.skipped) {
+    throw damaged(path, "'iteration' must be the sum of 'updates' and 'skipped'");
+  }
+  const Json options = member<Json>(json, "options", path);
+  trainer_state::for_each_option(state.options, [&](const char* name, auto& value) {
+    value = member<std::remove_reference_t<decltype(value)>>(options, name, path);
+  });
+  const TrainOptions& o = state.options;
+  if (o.batch_size < 1 || o.eval_iters < 1 || o.eval_interval < 1 || o.max_iters < 1 || o.dropout < 0 ||
+      o.dropout >= 1) {
+    throw damaged(path, "one of its options is out of range");
+  }
+  state.checkpoint_interval = member<std::int64_t>(json, "checkpoint_interval", path);
+  if (state.checkpoint_interval < 1) throw damaged(path, "'checkpoint_interval' must be 1 or more");
+  state.last_validation_loss = trainer_state::loss_from_json(json, "last_validation_loss", path);
+  state.best_validation_loss = trainer_state::loss_from_json(json, "best_validation_loss", path);
+  const Json data = member<Json>(json, "data", path);
+  state.data_bytes = member<std::int64_t>(data, "bytes", path);
+  const auto crc = member<std::string>(data, "crc32c", path);
+  if (crc.size() != 8 || crc.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    throw damaged(path, "'crc32c' must be eight hexadecimal digits");
+  }
+  state.data_crc32c = static_cast<std::uint32_t>(std::stoul(crc, nullptr, 16));
+  return state;
+}
+
+}  // namespace tinygpt

@@ -1,0 +1,33 @@
+# Sourced by the other scripts: asks apt for the Debian packages that are not there yet.
+
+# install_packages NAME...: installs what is missing, with sudo where needed, and says what it does.
+install_packages() {
+  local name missing=()
+  if ! command -v dpkg-query > /dev/null; then
+    echo "This is not Debian or Ubuntu: see that these are installed: $*"
+    return
+  fi
+  for name in "$@"; do
+    if [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2> /dev/null || true)" != installed ]; then
+      missing+=("$name")
+    fi
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    return
+  fi
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo > /dev/null; then
+      echo "$0: these packages are missing: ${missing[*]}: ask an administrator to install them with apt-get install" >&2
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  echo "Installing with apt: ${missing[*]}"
+  "${as_root[@]}" apt-get update -q
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+BUILD_PACKAGES=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev)
+TEST_PACKAGES=(clang catch2 libbenchmark-dev python3)
+TEXT_PACKAGES=(bible-kjv)

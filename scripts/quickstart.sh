@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# From a bare Debian 12 to text written by a GPT that was trained in front of you.
+#
+#   scripts/quickstart.sh [FILE] [flags of train, such as --max-iters 300]
+#
+# FILE is a UTF-8 text of your own; without it the King James Bible is used. What is there already is not done again:
+# a finished model is not trained again, an interrupted one is resumed.
+set -euo pipefail
+called_from=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/packages.sh
+
+preset=tiny_char
+iterations=1500
+program=build/release/presets/tinygpt-$preset
+text=build/text/kjv.txt
+prompt='In the beginning '
+
+case "${1-}" in
+  -h | --help)
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+  '' | --*) ;;
+  *)
+    text=$(cd "$called_from" && realpath -- "$1")
+    prompt=
+    shift
+    ;;
+esac
+
+echo "== Packages"
+install_packages "${BUILD_PACKAGES[@]}"
+if [ -z "$prompt" ]; then
+  if [ ! -f "$text" ]; then
+    echo "quickstart.sh: there is no file $text: check the path, or leave it out to train on the King James Bible" >&2
+    exit 1
+  fi
+else
+  install_packages "${TEXT_PACKAGES[@]}"
+fi
+
+echo "== Build tinygpt-$preset"
+cmake --preset release > build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+mv build-configure.log build/release/configure.log
+cmake --build --preset release --target "tinygpt-$preset"
+
+if [ -n "$prompt" ] && [ ! -s "$text" ]; then
+  echo "== Prepare the King James Bible: $text"
+  mkdir -p "$(dirname "$text")"
+  # bible prints "Ge1:1 In the beginning ...": a verse per line, of which the label goes. Written whole or not at all.
+  PATH=$PATH:/usr/games bible -f 'gen1:1-rev22:21' | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //' > "$text.tmp"
+  mv "$text.tmp" "$text"
+fi
+
+out=build/models/$preset-$(basename "$text" | tr -c 'A-Za-z0-9\n' '-')-$(cksum < "$text" | cut -d' ' -f1)
+echo "== The model"
+"$program" info
+echo "== Train: Ctrl-C stops and saves; this command goes on from there"
+if compgen -G "$out/step-*" > /dev/null; then
+  "$program" train --input-file "$text" --out "$out" --resume "$@"
+else
+  "$program" train --input-file "$text" --out "$out" --max-iters "$iterations" "$@"
+fi
+
+echo "== A sample"
+"$program" generate --model "$out" ${prompt:+--prompt "$prompt"} --max-new-tokens 500
+
+cat << END
+
+== What to try next
+  $program generate --model $out --prompt 'And he said ' --temperature 1.0 --seed 7
+  $program train --input-file $text --out $out --resume --max-iters $((2 * iterations))
+  $program info --tensors
+  scripts/quickstart.sh your-own-text.txt
+  scripts/test.sh
+END

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what is needed, builds everything, runs every test.
+#
+#   scripts/test.sh [PRESET] [flags of ctest, such as -R cli]      PRESET: release (the default), debug or asan
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/packages.sh
+
+preset=release
+case "${1-}" in
+  -h | --help)
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+  release | debug | asan)
+    preset=$1
+    shift
+    ;;
+esac
+
+echo "== Packages"
+install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+echo "== Build ($preset)"
+cmake --preset "$preset"
+cmake --build --preset "$preset"
+echo "== Test"
+ctest --preset "$preset" "$@"

@@ -1,0 +1,515 @@
+#!/usr/bin/env python3
+"""Drives the program of a preset as its user does: good use, every kind of bad input, interruptions and faults.
+
+    cli_test.py PROGRAM [unittest arguments...]      PROGRAM is a built tinygpt-tiny_char
+"""
+import filecmp
+import json
+import os
+import pathlib
+import pty
+import random
+import resource
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
+TINY = ["--batch-size", "1", "--eval-iters", "1", "--warmup-iters", "2"]  # steps of a few milliseconds
+
+
+def run(*arguments, timeout=300, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, timeout=timeout, **options)
+
+
+def write_text(path, lines=400):
+    rng = random.Random(7)
+    words = "the quick brown fox jumps over a lazy dog and sings its song of seven seas".split()
+    path.write_text("\n".join(" ".join(rng.choice(words) for _ in range(12)) for _ in range(lines)) + "\n")
+    return path
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.class_directory = tempfile.TemporaryDirectory(prefix="tinygpt-cli-")
+        cls.base = pathlib.Path(cls.class_directory.name)
+        cls.text = write_text(cls.base / "text.txt")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.class_directory.cleanup()
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(dir=self.base))
+
+    def train(self, out, *arguments, check=True, **options):
+        result = run("train", "--input-file", self.text, "--out", out, *TINY, *arguments, **options)
+        if check:
+            self.assertEqual(result.returncode, 0, result.stderr.decode())
+        return result
+
+    def refused(self, result, code, *needles):
+        """One sentence on standard error, with the right exit code."""
+        error = result.stderr.decode()
+        self.assertEqual(result.returncode, code, error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertTrue(error.startswith("tinygpt-"), error)
+        for needle in needles:
+            self.assertIn(needle, error)
+
+    def newest(self, out):
+        return sorted(out.glob("step-*"))[-1]
+
+
+class HelpAndInfo(Case):
+    def test_help_everywhere(self):
+        for command in ([], ["info"], ["train"], ["generate"]):
+            result = run(*command, "--help")
+            self.assertEqual(result.returncode, 0)
+            self.assertIn(b"--help", result.stdout)
+        for flag in ("input-file out max-iters batch-size learning-rate min-learning-rate warmup-iters weight-decay beta1 "
+                     "beta2 grad-clip dropout eval-interval eval-iters seed threads resume checkpoint-interval").split():
+            self.assertIn("--" + flag, run("train", "--help").stdout.decode())
+        for flag in "model prompt max-new-tokens temperature top-k top-p seed num-samples greedy threads".split():
+            self.assertIn("--" + flag, run("generate", "--help").stdout.decode())
+        self.assertIn(b"(default 0.8)", run("generate", "--help").stdout)
+
+    def test_info_shows_the_type_and_counts(self):
+        text = run("info", "--tensors").stdout.decode()
+        self.assertTrue(text.startswith("GPT<Layers<"), text)
+        self.assertIn("token_embedding", text)
+        facts = json.loads(run("info", "--json").stdout)
+        self.assertIn(f"{facts['parameters']:,}", text)
+        self.assertEqual(facts["parameters"], sum(tensor["parameters"] for tensor in facts["tensors"]))
+        self.assertEqual(facts["train_flops_per_token"], 3 * facts["forward_flops_per_token"])
+
+    def test_version(self):
+        self.assertRegex(run("--version").stdout.decode(), r"^tinygpt-\w+ \d+\.\d+\.\d+\n$")
+
+
+class CommandLine(Case):
+    def test_unknown_words_get_the_nearest(self):
+        self.refused(run("train", "--max-itres", 5), 2, "unknown flag --max-itres", "did you mean --max-iters?")
+        self.refused(run("train", "--max_itres=5"), 2, "did you mean --max-iters?")
+        self.refused(run("generate", "--temprature", 1), 2, "did you mean --temperature?")
+        self.refused(run("generate", "--zzzzzzzzzzzz"), 2, "see --help")
+        self.refused(run("trian"), 2, "unknown command 'trian'", "did you mean train?")
+        self.refused(run("train", "text.txt"), 2, "unexpected argument 'text.txt'")
+        self.refused(run(), 2, "info, train or generate")
+
+    def test_values_out_of_range(self):
+        for flag, value in (("--temperature", "-1"), ("--temperature", "nan"), ("--temperature", "inf"), ("--top-p", "0"),
+                            ("--top-p", "1.5"), ("--top-k", "-1"), ("--max-new-tokens", "0"), ("--num-samples", "two"),
+                            ("--seed", "-3"), ("--threads", "-1")):
+            self.refused(run("generate", "--model", "m", flag, value), 2, flag, value)
+        for flag, value in (("--batch-size", "0"), ("--batch-size", "1.5"), ("--batch-size", "99999999999"),
+                            ("--max-iters", "0"), ("--max-iters", "many"), ("--learning-rate", "0"), ("--dropout", "1"),
+                            ("--learning-rate", "1e999"), ("--beta1", "1"), ("--beta2", "-0.1"), ("--grad-clip", "-1"),
+                            ("--eval-interval", "0"), ("--eval-iters", "0"), ("--checkpoint-interval", "0"),
+                            ("--weight-decay", "x"), ("--warmup-iters", "-1"), ("--seed", "")):
+            self.refused(run("train", "--input-file", "x", "--out", "y", flag, value), 2, flag)
+
+    def test_what_is_missing_is_named(self):
+        self.refused(run("train", "--out", "x"), 2, "--input-file")
+        self.refused(run("train", "--input-file", "x"), 2, "--out")
+        self.refused(run("train", "--input-file", "x", "--out", "--resume"), 2, "--out", "path")
+        self.refused(run("train", "--input-file"), 2, "--input-file")
+        self.refused(run("generate", "--prompt", "x"), 2, "--model")
+        self.refused(run("generate", "--model", "x", "--prompt", ""), 2, "--prompt")
+
+    def test_contradictions(self):
+        self.refused(run("generate", "--model", "x", "--greedy", "--temperature", "0.5"), 2, "--greedy")
+        self.refused(run("train", "--input-file", "x", "--out", "y", "--learning-rate", "1e-3", "--min-learning-rate", "1"),
+                     2, "--min-learning-rate")
+
+    def test_underscores(self):
+        result = run("train", "--input_file", self.text, "--out", self.dir / "m", "--max_iters=2", "--batch_size", 1,
+                     "--eval_iters", 1, "--warmup_iters", 1)
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        self.assertEqual(self.newest(self.dir / "m").name, "step-000002")
+
+
+class BadFiles(Case):
+    def refuse_text(self, content, *needles):
+        path = self.dir / "bad.txt"
+        path.write_bytes(content)
+        self.refused(run("train", "--input-file", path, "--out", self.dir / "m"), 1, str(path), *needles)
+        self.assertFalse((self.dir / "m").exists())
+
+    def test_texts(self):
+        self.refused(run("train", "--input-file", self.dir / "none.txt", "--out", self.dir / "m"), 1, "no such file")
+        self.refused(run("train", "--input-file", self.dir, "--out", self.dir / "m"), 1, "is a directory")
+        self.refuse_text(b"", "is empty")
+        self.refuse_text(b"one line\n", "too short")
+        self.refuse_text(b"x" * 300, "too short", "10 %")
+        self.refuse_text(b"a" * 5000 + b"\xff" + b"a" * 5000, "not UTF-8", "offset 5000")
+        self.refuse_text(b"a" * 5000 + b"\xe2\x82", "not UTF-8", "offset 5000")
+        self.refuse_text(b"\xc0\xaf" * 5000, "not UTF-8", "offset 0")
+
+    def test_text_with_controls_in_its_name_does_not_reach_the_terminal(self):
+        result = run("train", "--input-file", "no\x1b]0;x\x07such", "--out", "m")
+        self.assertNotIn(b"\x1b", result.stderr)
+        self.assertIn(b"\\x1b", result.stderr)
+
+    def test_out_that_cannot_be(self):
+        (self.dir / "file").write_text("x")
+        self.refused(self.train(self.dir / "file", check=False), 1, "is a file")
+        self.refused(self.train(self.dir / "file" / "m", check=False), 1, "file")
+
+    def test_model_directories(self):
+        self.refused(run("generate", "--model", self.dir / "none"), 1, "no model directory")
+        self.refused(run("generate", "--model", self.text), 1, "is a file")
+        self.refused(run("generate", "--model", self.dir), 1, "manifest.json is missing")
+
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        good = self.newest(out)
+        for index, (file, damage, needle) in enumerate([
+                ("manifest.json", None, "manifest.json is missing"),
+                ("manifest.json", b"{", "not JSON"),
+                ("config.json", None, "missing"),
+                ("config.json", b"{}", "bytes instead of"),
+                ("tokenizer.json", None, "missing"),
+                ("model.safetensors", None, "missing"),
+                ("model.safetensors", "truncate", "bytes instead of"),
+                ("model.safetensors", "flip", "checksum"),
+                ("tokenizer.json", "flip", "checksum"),
+        ]):
+            bad = self.dir / f"bad{index}"
+            shutil.copytree(good, bad)
+            path = bad / file
+            if damage is None:
+                path.unlink()
+            elif damage == "truncate":
+                os.truncate(path, path.stat().st_size // 2)
+            elif damage == "flip":
+                content = bytearray(path.read_bytes())
+                content[-9] ^= 1
+                path.write_bytes(content)
+            else:
+                path.write_bytes(damage)
+            self.refused(run("generate", "--model", bad), 1, str(bad), file, needle)
+
+    def test_model_of_another_architecture(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        step = self.newest(out)
+        config = json.loads((step / "config.json").read_text())
+        config["architecture"]["layers"] += 1
+        config["name"] = "other"
+        content = json.dumps(config).encode()
+        (step / "config.json").write_bytes(content)
+        manifest = json.loads((step / "manifest.json").read_text())
+        manifest["files"]["config.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
+        (step / "manifest.json").write_text(json.dumps(manifest))
+        layers = config["architecture"]["layers"]
+        for command in (run("generate", "--model", out), self.train(out, "--resume", "--max-iters", 4, check=False)):
+            self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}", "tinygpt-other")
+
+    def test_prompt_with_unseen_characters(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        self.refused(run("generate", "--model", out, "--prompt", "the €"), 1, "'€'", "position 5")
+        self.refused(run("generate", "--model", out, "--prompt", "the Q"), 1, "'Q'", "position 5")
+
+
+def crc32c(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return f"{value ^ 0xFFFFFFFF:08x}"
+
+
+class Training(Case):
+    def test_train_writes_checkpoints_metrics_and_the_lines_that_people_parse(self):
+        out = self.dir / "m"
+        result = self.train(out, "--max-iters", 6, "--eval-interval", 2)
+        text = result.stdout.decode()
+        for step in (0, 2, 4, 6):
+            self.assertRegex(text, rf"(?m)^step {step}: train loss \d\.\d{{4}}, val loss \d\.\d{{4}}$")
+        self.assertNotIn("\x1b", text)
+        self.assertNotIn("\r", text)
+        self.assertEqual([p.name for p in sorted(out.iterdir())], ["metrics.jsonl", "step-000004", "step-000006"])
+        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([m["step"] for m in metrics if "loss" in m], [1, 2, 3, 4, 5, 6])
+        self.assertEqual([m["step"] for m in metrics if "val_loss" in m], [0, 2, 4, 6])
+        weights = (out / "step-000006" / "model.safetensors").read_bytes()
+        header = json.loads(weights[8:8 + struct.unpack("<Q", weights[:8])[0]])
+        self.assertEqual(header["__metadata__"], {"format": "pt"})
+        parameters = json.loads(run("info", "--json").stdout)["parameters"]
+        self.assertEqual(max(t["data_offsets"][1] for n, t in header.items() if n != "__metadata__"), 4 * parameters)
+
+    def test_a_directory_with_a_model_is_not_overwritten(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        before = (self.newest(out) / "model.safetensors").read_bytes()
+        self.refused(self.train(out, "--max-iters", 2, check=False), 1, "already holds a model", "--resume")
+        self.refused(self.train(self.newest(out), "--max-iters", 2, check=False), 1, "already holds a model")
+        self.assertEqual(before, (self.newest(out) / "model.safetensors").read_bytes())
+
+    def test_resume_needs_a_checkpoint_and_the_same_text(self):
+        self.refused(self.train(self.dir / "none", "--resume", check=False), 1, "no checkpoint")
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        other = write_text(self.dir / "other.txt", lines=500)
+        self.refused(run("train", "--input-file", other, "--out", out, "--resume", "--max-iters", 4), 1, "another text")
+        self.assertEqual(run("train", "--input-file", self.text, "--out", out, "--resume").returncode, 0)
+
+    def test_resume_is_bit_exact(self):
+        options = ["--max-iters", 12, "--eval-interval", 3, "--dropout", 0.1, "--seed", 5]
+        whole, parts = self.dir / "whole", self.dir / "parts"
+        self.train(whole, *options)
+        self.train(parts, *options)
+        # As if the run had died after step 9 and a little more: its newest checkpoint goes, the metrics stay.
+        shutil.rmtree(parts / "step-000012")
+        with open(parts / "metrics.jsonl", "a") as metrics:
+            metrics.write('{"step":13,"lo')
+        result = run("train", "--input-file", self.text, "--out", parts, "--resume")
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        for file in ("model.safetensors", "optimizer.safetensors", "trainer_state.json", "tokenizer.json"):
+            self.assertTrue(filecmp.cmp(whole / "step-000012" / file, parts / "step-000012" / file, shallow=False), file)
+
+        def without_rate(path):
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines]
+
+        self.assertEqual(without_rate(whole / "metrics.jsonl"), without_rate(parts / "metrics.jsonl"))
+
+    def test_a_run_can_be_extended(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 4)
+        result = run("train", "--input-file", self.text, "--out", out, "--resume", "--max-iters", 6)
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        self.assertEqual(self.newest(out).name, "step-000006")
+        state = json.loads((self.newest(out) / "trainer_state.json").read_text())
+        self.assertEqual((state["iteration"], state["options"]["max_iters"], state["options"]["batch_size"]), (6, 6, 1))
+
+    def test_threads_do_not_change_the_result(self):
+        weights = []
+        for threads in (1, 2):
+            out = self.dir / str(threads)
+            self.train(out, "--max-iters", 5, "--threads", threads)
+            weights.append((self.newest(out) / "model.safetensors").read_bytes())
+        self.assertEqual(weights[0], weights[1])
+
+    def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 4, "--eval-interval", 2)
+        os.truncate(out / "step-000004" / "optimizer.safetensors", 1000)
+        result = run("train", "--input-file", self.text, "--out", out, "--resume")
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        self.assertIn("step-000004/optimizer.safetensors", result.stderr.decode())
+        self.assertIn("iterations 3 to 4", result.stdout.decode())
+        os.truncate(out / "step-000004" / "model.safetensors", 1000)
+        result = run("generate", "--model", out, "--max-new-tokens", 5)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("step-000004/model.safetensors", result.stderr.decode())
+
+    def test_non_finite_steps_stop_the_run(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        result = self.train(out, "--resume", "--max-iters", 500, "--learning-rate", "1e30", "--grad-clip", 0, "--warmup-iters",
+                            0, check=False)
+        self.refused(result, 4, "not finite 10 times in a row", "step-000002", "--resume")
+        self.assertIn("step skipped", result.stdout.decode())
+
+    def test_two_runs_do_not_share_a_directory(self):
+        out = self.dir / "m"
+        first = subprocess.Popen([PROGRAM, "train", "--input-file", self.text, "--out", out, *TINY, "--max-iters", "1000000"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            wait_for(first.stdout, b"step 0: ")
+            self.refused(self.train(out, check=False), 1, "in use by another")
+        finally:
+            first.kill()
+            first.communicate()
+
+    def test_more_memory_than_there_is(self):
+        result = self.train(self.dir / "m", "--batch-size", 1000000, check=False)
+        self.refused(result, 3, "--batch-size")
+
+
+def wait_for(stream, needle, seconds=60):
+    """Reads until the needle has come."""
+    end, seen = time.monotonic() + seconds, b""
+    while needle not in seen:
+        if time.monotonic() > end or not select.select([stream], [], [], 1)[0] and time.monotonic() > end:
+            raise TimeoutError(seen)
+        piece = os.read(stream.fileno() if hasattr(stream, "fileno") else stream, 4096)
+        if not piece:
+            raise EOFError(seen)
+        seen += piece
+    return seen
+
+
+class Interruptions(Case):
+    def start(self, out, *arguments):
+        return subprocess.Popen([PROGRAM, "train", "--input-file", self.text, "--out", out, *TINY, *map(str, arguments)],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir)
+
+    def test_ctrl_c_saves_and_the_printed_command_goes_on_bit_exactly(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            out = self.dir / f"cut {number}"
+            process = self.start(out, "--max-iters", 400, "--eval-interval", 100)
+            seen = wait_for(process.stdout, b"step 20/")
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, code, stderr)
+            text = (seen + stdout).decode()
+            self.assertIn("go on with", text)
+            state = json.loads((self.newest(out) / "trainer_state.json").read_text())
+            self.assertLess(state["iteration"], 400)
+            command = text.rstrip().splitlines()[-1].strip()
+            self.assertEqual(subprocess.run(command, shell=True, capture_output=True, timeout=300, cwd=self.dir).returncode, 0)
+        whole = self.dir / "whole"
+        self.train(whole, "--max-iters", 400, "--eval-interval", 100)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.assertTrue(filecmp.cmp(whole / "step-000400" / "model.safetensors",
+                                        self.dir / f"cut {number}" / "step-000400" / "model.safetensors", shallow=False))
+
+    def test_kill_leaves_whole_checkpoints_and_no_litter_after_the_next_start(self):
+        out = self.dir / "m"
+        rng = random.Random(3)
+        for _ in range(15):
+            resume = ["--resume"] if list(out.glob("step-*")) else []
+            process = self.start(out, *resume, "--max-iters", 1000000, "--checkpoint-interval", 1, "--eval-interval", 1000000)
+            wait_for(process.stdout, b"checkpoints in")
+            time.sleep(rng.uniform(0.0, 0.15))
+            process.kill()
+            _, stderr = process.communicate()
+            self.assertEqual(stderr, b"")
+        last = json.loads((self.newest(out) / "trainer_state.json").read_text())["iteration"]
+        result = run("train", "--input-file", self.text, "--out", out, "--resume", "--max-iters", last + 2)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertEqual([p.name for p in out.iterdir() if p.name.startswith(".")], [])
+        steps = [m["step"] for m in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "loss" in m]
+        self.assertEqual(steps, list(range(1, last + 3)))
+
+    def test_progress_bar_on_a_terminal(self):
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "train", "--input-file", self.text, "--out", self.dir / "m", *TINY, "--max-iters",
+                                    "100"], stdout=follower, stderr=follower, env={**os.environ, "TERM": "xterm"})
+        os.close(follower)
+        seen = b""
+        try:
+            while piece := os.read(leader, 4096):
+                seen += piece
+        except OSError:  # the terminal's other end is closed
+            pass
+        self.assertEqual(process.wait(60), 0)
+        os.close(leader)
+        self.assertRegex(seen.decode(), r"\rstep \d+/100 \[#*-*\] loss \d\.\d{4}  [\d,]+ tok/s  eta \d+s")
+        self.assertIn("step 100: train loss", seen.decode())
+
+    def test_a_full_disk(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        before = (self.newest(out) / "model.safetensors").read_bytes()
+
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        result = self.train(out, "--resume", "--max-iters", 4, check=False, preexec_fn=small_files)
+        self.refused(result, 1, "cannot write", "ulimit -f", "step-000002 is whole")
+        self.assertEqual([p.name for p in out.glob("step-*")], ["step-000002"])
+        self.assertEqual(before, (self.newest(out) / "model.safetensors").read_bytes())
+        self.assertEqual(run("generate", "--model", out, "--max-new-tokens", 3).returncode, 0)
+
+    def test_a_disk_without_room(self):
+        disk = self.dir / "disk"
+        disk.mkdir()
+        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "none", disk],
+                                               capture_output=True).returncode != 0:
+            self.skipTest("mounting a small filesystem needs root")
+        try:
+            result = self.train(disk / "m", "--max-iters", 2, check=False)
+            self.refused(result, 1, "the disk is full", "are needed", "free some space")
+        finally:
+            subprocess.run(["umount", disk], check=True)
+
+
+class Generating(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = cls.base / "model"
+        result = run("train", "--input-file", cls.text, "--out", cls.model, "--batch-size", 4, "--max-iters", 30, "--eval-iters",
+                     1, "--warmup-iters", 5)
+        assert result.returncode == 0, result.stderr
+
+    def write(self, *arguments):
+        result = run("generate", "--model", self.model, *arguments)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        return result.stdout.decode()
+
+    def test_the_seed_decides(self):
+        arguments = ["--prompt", "the ", "--max-new-tokens", 60]
+        first = self.write(*arguments, "--seed", 1)
+        self.assertEqual(first, self.write(*arguments, "--seed", 1))
+        self.assertEqual(first, self.write(*arguments, "--seed", 1, "--threads", 1))
+        self.assertNotEqual(first, self.write(*arguments, "--seed", 2))
+        self.assertTrue(first.startswith("the "))
+        self.assertEqual(len(first), 4 + 60 + 1)
+
+    def test_greedy_is_temperature_zero_and_top_k_one(self):
+        arguments = ["--prompt", "the ", "--max-new-tokens", 40]
+        greedy = self.write(*arguments, "--greedy")
+        self.assertEqual(greedy, self.write(*arguments, "--temperature", 0))
+        self.assertEqual(greedy, self.write(*arguments, "--top-k", 1, "--seed", 99))
+        self.assertEqual(greedy, self.write(*arguments, "--top_p", 0.000001))
+
+    def test_samples_are_separated_and_have_seeds_in_a_row(self):
+        arguments = ["--prompt", "a", "--max-new-tokens", 20]
+        both = self.write(*arguments, "--num-samples", 2, "--seed", 4)
+        self.assertEqual(both, self.write(*arguments, "--seed", 4) + "--------\n" + self.write(*arguments, "--seed", 5))
+
+    def test_beyond_the_context(self):
+        self.assertEqual(len(self.write("--prompt", "the " * 100, "--max-new-tokens", 300)), 400 + 300 + 1)
+
+    def test_one_checkpoint_can_be_named(self):
+        self.assertEqual(self.write("--max-new-tokens", 9),
+                         run("generate", "--model", self.newest(self.model), "--max-new-tokens", 9).stdout.decode())
+
+    def test_a_text_without_newlines(self):
+        text = self.dir / "line.txt"
+        text.write_text("abc def " * 500)
+        out = self.dir / "m"
+        self.assertEqual(run("train", "--input-file", text, "--out", out, *TINY, "--max-iters", 2).returncode, 0)
+        self.assertEqual(run("generate", "--model", out, "--max-new-tokens", 3).returncode, 0)
+        self.refused(run("generate", "--model", out, "--prompt", "a\n"), 1, "'\\n'", "position 2")
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, "generate", "--model", self.model], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.refused(result, 1, "standard output", "disk is full")
+
+    def test_characters_of_several_bytes_come_whole(self):
+        text = self.dir / "greek.txt"
+        text.write_text("αβγδ εζηθ € 𝄞 " * 400)
+        out = self.dir / "m"
+        result = run("train", "--input-file", text, "--out", out, *TINY, "--max-iters", 10)
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        process = subprocess.Popen([PROGRAM, "generate", "--model", out, "--prompt", "α€", "--max-new-tokens", "200"],
+                                   stdout=subprocess.PIPE)
+        while piece := os.read(process.stdout.fileno(), 1 << 16):  # all that the pipe holds, so no write is cut
+            piece.decode("utf-8")
+        process.stdout.close()
+        self.assertEqual(process.wait(60), 0)
+
+
+if __name__ == "__main__":
+    if PROGRAM is None:
+        sys.exit(__doc__)
+    unittest.main(verbosity=2)
