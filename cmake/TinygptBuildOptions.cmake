@@ -2,7 +2,10 @@
 
 # Shadowing is refused among locals only, which clang cannot be asked for: the words of GPT<...> (rope, head, layer, all)
 # are constants of the namespace, and the library's own parameters are called by the same words.
-set(TINYGPT_WARNINGS -Wall -Wextra -Wpedantic $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> -Werror)
+set(TINYGPT_WARNINGS -Wall -Wextra -Wpedantic -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND TINYGPT_WARNINGS -Wshadow=local)
+endif()
 # g++ before 12.3 takes the undefined operand of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12.3)
   list(APPEND TINYGPT_WARNINGS -Wno-uninitialized -Wno-maybe-uninitialized)
