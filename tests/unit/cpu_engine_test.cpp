@@ -72,6 +72,25 @@ TEST_CASE("exp is within 2 units in the last place everywhere, and right at the 
   CHECK(first(exp(broadcast(0.0f))) == 1.0f);
 }
 
+TEST_CASE("The exponential for softmax is exp down to the normal numbers, exactly 0 below them") {
+  double worst = 0;
+  bool zero = true;
+  for_sampled_floats([&](float x) {
+    const float value = first(exp_weight(broadcast(x)));
+    if (x < -87.0f) zero = zero && value == 0.0f;
+    if (x < -87.0f || x > 1.0f) return;
+    const double truth = std::exp(double{x});
+    int exponent;
+    std::frexp(truth, &exponent);
+    worst = std::max(worst, std::abs(value - truth) / std::ldexp(1.0, exponent - 24));
+  });
+  CHECK(worst <= 2.0);
+  CHECK(zero);
+  CHECK(first(exp_weight(broadcast(-infinity))) == 0.0f);
+  CHECK(first(exp_weight(broadcast(0.0f))) == 1.0f);
+  CHECK(std::isnan(first(exp_weight(broadcast(nan)))));
+}
+
 TEST_CASE("tanh, erf and the logistic function keep their error bounds over all floats") {
   double tanh_worst = 0, tanh_relative = 0, erf_worst = 0, erf_relative = 0, sigmoid_worst = 0;
   for_sampled_floats([&](float x) {

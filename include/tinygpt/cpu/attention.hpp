@@ -135,7 +135,7 @@ TINYGPT_CPU_NOINLINE inline void softmax_backward_block(float* scores, float* sl
     load_scores(x, p_row, valid[r]);
     unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
       const int c = v * vector_width;
-      const Floats p = exp(x[v] - lse[r]);
+      const Floats p = exp_weight(x[v] - lse[r]);
       const Floats m = factors ? load(factors + r * attention_block + c) : broadcast(1.0f);
       const Floats slope = p * (load(dp_row + c) * m - delta[r]);
       store(p_row + c, p * m);

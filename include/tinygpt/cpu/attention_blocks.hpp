@@ -147,6 +147,22 @@ TINYGPT_CPU_INLINE void load_scores(Floats (&x)[row_vectors], const float* score
   });
 }
 
+/// Combines vector_width vectors of lanes into one whose lane i is the combination of the lanes of x[i]: each round
+/// halves the number of vectors. The order is the same for every row.
+template <int count, class Combine>
+TINYGPT_CPU_INLINE Floats combine_lanes(Floats (&x)[vector_width], Combine combine) {
+  if constexpr (count == 1) {
+    return x[0];
+  } else {
+    constexpr int half = count / 2;
+    unroll<half>([&](auto i) __attribute__((always_inline)) {
+      exchange<half>(x[i], x[i + half], std::make_integer_sequence<int, vector_width>{});
+      x[i] = combine(x[i], x[i + half]);
+    });
+    return combine_lanes<half>(x, combine);
+  }
+}
+
 template <class Combine> TINYGPT_CPU_INLINE Floats combine_row(const Floats (&x)[row_vectors], Combine combine) {
   Floats even = x[0], odd = x[1];
   unroll<row_vectors / 2 - 1>([&](auto v) __attribute__((always_inline)) {
@@ -170,32 +186,38 @@ struct SoftmaxState {
 /// Online softmax over one more block of keys. Scores become weights e^(score - largest), 0 from valid[r] on; shrink[r]
 /// is what the row's earlier weights, and so its output, are to be multiplied by. The first block must have a valid key
 /// in every row. Source: Milakov, Gimelshein 2018 (arXiv:1805.02867), algorithm 3.
+///
+/// Rows go vector_width at a time, so that their maxima and sums end up side by side in one vector.
 TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* scores, int rows, const int* valid,
                                                float* shrink) {
-  alignas(64) float largest[attention_block];
-  std::fill_n(largest, attention_block, 0.0f);
-  for (int r = 0; r < rows; ++r) {
-    Floats x[row_vectors];
-    load_scores(x, scores + r * attention_block, valid[r]);
-    const float row_max = max(combine_row(
-        x, [](Floats a, Floats b) __attribute__((always_inline)) { return max(a, b); }));
-    largest[r] = std::max(state.largest[r], row_max);
-  }
-  for (int r = 0; r < rows; r += vector_width) {
-    store(shrink + r, exp(load(state.largest + r) - load(largest + r)));
-    store(state.sum + r, load(state.sum + r) * load(shrink + r));
-    store(state.largest + r, load(largest + r));
-  }
-  for (int r = 0; r < rows; ++r) {
-    float* row = scores + r * attention_block;
-    Floats x[row_vectors];
-    load_scores(x, row, valid[r]);
-    unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
-      x[v] = exp(x[v] - largest[r]);
-      store(row + v * vector_width, x[v]);
-    });
-    state.sum[r] += sum(combine_row(
-        x, [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; }));
+  const auto larger = [](Floats a, Floats b) __attribute__((always_inline)) { return max(a, b); };
+  const auto plus = [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; };
+  for (int r0 = 0; r0 < rows; r0 += vector_width) {
+    const int count = std::min(vector_width, rows - r0);
+    float* first = scores + r0 * attention_block;
+    Floats partial[vector_width] = {};
+    for (int r = 0; r < count; ++r) {
+      Floats x[row_vectors];
+      load_scores(x, first + r * attention_block, valid[r0 + r]);
+      partial[r] = combine_row(x, larger);
+    }
+    const Floats old = load(state.largest + r0);
+    const Floats largest = max(combine_lanes<vector_width>(partial, larger), old);
+    store(state.largest + r0, largest);
+    for (int r = 0; r < count; ++r) {
+      float* row = first + r * attention_block;
+      const Floats row_largest = broadcast(state.largest[r0 + r]);
+      Floats x[row_vectors];
+      load_scores(x, row, valid[r0 + r]);
+      unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
+        x[v] = v * vector_width < valid[r0 + r] ? exp_weight(x[v] - row_largest) : Floats{};
+        store(row + v * vector_width, x[v]);
+      });
+      partial[r] = combine_row(x, plus);
+    }
+    const Floats factor = exp_weight(old - largest);
+    store(shrink + r0, factor);
+    store(state.sum + r0, fma(load(state.sum + r0), factor, combine_lanes<vector_width>(partial, plus)));
   }
 }
 

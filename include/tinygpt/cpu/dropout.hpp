@@ -25,8 +25,8 @@ typedef std::uint16_t Halves __attribute__((vector_size(vector_width * sizeof(st
 /// counter; words are kept in 64-bit lanes, because that is where a 32 x 32 bit product is.
 TINYGPT_CPU_INLINE void dropout_numbers(const Dropout& dropout, std::int64_t group, std::uint16_t* numbers) {
   constexpr std::uint64_t low = 0xFFFFFFFFu;
-  const Longs lane = []<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    return Longs{static_cast<std::uint64_t>(I)...};
+  const Longs lane = []<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+    return Longs{static_cast<std::uint64_t>(Index)...};
   }
   (std::make_integer_sequence<int, philox_lanes>{});
   const Longs g = lane + static_cast<std::uint64_t>(group);
@@ -47,9 +47,9 @@ TINYGPT_CPU_INLINE void dropout_numbers(const Dropout& dropout, std::int64_t gro
     key1 += 0xBB67AE85u;
   }
   const Longs first = c0 | (c1 << 32), second = c2 | (c3 << 32);  // elements 0-3 and 4-7 of each group
-  const auto interleave = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    const Longs lower = __builtin_shufflevector(first, second, (I / 2 + (I % 2) * philox_lanes)...);
-    const Longs upper = __builtin_shufflevector(first, second, ((I + philox_lanes) / 2 + (I % 2) * philox_lanes)...);
+  const auto interleave = [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+    const Longs lower = __builtin_shufflevector(first, second, (Index / 2 + (Index % 2) * philox_lanes)...);
+    const Longs upper = __builtin_shufflevector(first, second, ((Index + philox_lanes) / 2 + (Index % 2) * philox_lanes)...);
     __builtin_memcpy(numbers, &lower, sizeof lower);
     __builtin_memcpy(numbers + 2 * vector_width, &upper, sizeof upper);
   };

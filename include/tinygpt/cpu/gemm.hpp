@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/few_rows.hpp>
 #include <tinygpt/cpu/microkernel.hpp>
 #include <tinygpt/cpu/pack.hpp>
 #include <tinygpt/cpu/vec.hpp>
@@ -41,9 +42,9 @@ struct NoEpilogue {
 namespace detail {
 
 inline constexpr int block_depth = 256;        // of k; fixes the rounding, see the top of the file
-inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB
-inline constexpr int max_block_columns = 256;  // of C in one task: C's tile is 384 KiB, and is revisited once per block
-inline constexpr int group_columns = 128;      // of B in scratch: 128 KiB
+inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB, more than half of a 1 MiB cache with B's
+inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles pack less
+inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used while still warm
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
 
@@ -174,6 +175,22 @@ void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand 
           std::int64_t c_stride, Accumulate accumulate = Accumulate::no, const Epilogue& epilogue = {}) {
   using namespace detail;
   if (m <= 0 || n <= 0) return;
+  if (m <= few_rows && a.layout == Layout::as_stored && b.layout == Layout::transposed) {
+    constexpr int unit = 4 * vector_width;  // columns of a task
+    ctx.parallel_for(static_cast<int>(divide_up(n, unit)), [&](int task, int) {
+      const std::int64_t begin = std::int64_t{task} * unit, end = std::min(n, begin + unit);
+      for (std::int64_t j = begin; j < end; j += vector_width) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
+        few_rows_kernels[static_cast<std::size_t>(m - 1)](k, block_depth, a.data, a.stride, b.data + j * b.stride,
+                                                          b.stride, columns, c + j, c_stride, accumulate);
+      }
+      if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
+        for (std::int64_t i = 0; i < m; ++i) epilogue(i, begin, end, c + i * c_stride + begin);
+      }
+    });
+    return;
+  }
+  ctx.reserve_scratch((max_block_rows + group_columns) * block_depth);
   const Blocks blocks = choose_blocks(m, n, ctx.threads());
   ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
     const std::int64_t row = task % blocks.row_count * blocks.rows;

@@ -7,12 +7,12 @@
 
 namespace tinygpt::cpu {
 
-template <class O, class I>
-void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, O> y, In<float, Batch<dyn>, Time<dyn>, I> x,
-            Tensor<const float, O, I> w, In<float, O> b) {
+template <class Rows, class Cols>
+void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Rows> y, In<float, Batch<dyn>, Time<dyn>, Cols> x,
+            Tensor<const float, Rows, Cols> w, In<float, Rows> b) {
   const auto product = [&](const auto& epilogue) {
-    gemm(ctx, x.rows(), O::value, I::value, as_stored(x.data(), I::value), transposed(w.data(), I::value), y.data(),
-         O::value, Accumulate::no, epilogue);
+    gemm(ctx, x.rows(), Rows::value, Cols::value, as_stored(x.data(), Cols::value), transposed(w.data(), Cols::value), y.data(),
+         Rows::value, Accumulate::no, epilogue);
   };
   if (!b) return product(NoEpilogue{});
   product([&](std::int64_t, std::int64_t begin, std::int64_t end, float* out) {
@@ -20,26 +20,26 @@ void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, O> y, In<float, Batc
   });
 }
 
-template <class O, class I>
-void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, O, I> d_w, Out<float, O> d_b,
-                     In<float, Batch<dyn>, Time<dyn>, O> d_y, In<float, Batch<dyn>, Time<dyn>, I> x,
-                     In<float, O, I> w) {
-  gemm(ctx, x.rows(), I::value, O::value, as_stored(d_y.data(), O::value), as_stored(w.data(), I::value), d_x.data(),
-       I::value);
-  gemm(ctx, O::value, I::value, x.rows(), transposed(d_y.data(), O::value), as_stored(x.data(), I::value), d_w.data(),
-       I::value, Accumulate::yes);
-  if (d_b) add_column_sums(ctx, d_b.data(), d_y.data(), x.rows(), O::value);
+template <class Rows, class Cols>
+void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Rows, Cols> d_w, Out<float, Rows> d_b,
+                     In<float, Batch<dyn>, Time<dyn>, Rows> d_y, In<float, Batch<dyn>, Time<dyn>, Cols> x,
+                     In<float, Rows, Cols> w) {
+  gemm(ctx, x.rows(), Cols::value, Rows::value, as_stored(d_y.data(), Rows::value), as_stored(w.data(), Cols::value), d_x.data(),
+       Cols::value);
+  gemm(ctx, Rows::value, Cols::value, x.rows(), transposed(d_y.data(), Rows::value), as_stored(x.data(), Cols::value), d_w.data(),
+       Cols::value, Accumulate::yes);
+  if (d_b) add_column_sums(ctx, d_b.data(), d_y.data(), x.rows(), Rows::value);
 }
 
-template <int F, ActivationKind K, class I>
+template <int F, ActivationKind K, class Cols>
 void linear_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
-                       Out<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<float, Batch<dyn>, Time<dyn>, I> x,
-                       Tensor<const float, FfnIn<F, K>, I> w, In<float, FfnIn<F, K>> b) {
+                       Out<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<float, Batch<dyn>, Time<dyn>, Cols> x,
+                       Tensor<const float, FfnIn<F, K>, Cols> w, In<float, FfnIn<F, K>> b) {
   if constexpr (K == swiglu) {
     linear(ctx, pre, x, w, b);
     swiglu_activation<F>(ctx, hidden, read(pre));
   } else {
-    gemm(ctx, x.rows(), F, I::value, as_stored(x.data(), I::value), transposed(w.data(), I::value), pre.data(), F,
+    gemm(ctx, x.rows(), F, Cols::value, as_stored(x.data(), Cols::value), transposed(w.data(), Cols::value), pre.data(), F,
          Accumulate::no, [&](std::int64_t row, std::int64_t begin, std::int64_t end, float* out) {
            along(end - begin, [&](Lanes lanes) {
              Floats z = lanes.load(out);
@@ -50,13 +50,13 @@ void linear_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> h
   }
 }
 
-template <int F, ActivationKind K, class I>
-void linear_activation_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, I> d_x,
-                                Tensor<float, FfnIn<F, K>, I> d_w, Out<float, FfnIn<F, K>> d_b,
+template <int F, ActivationKind K, class Cols>
+void linear_activation_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x,
+                                Tensor<float, FfnIn<F, K>, Cols> d_w, Out<float, FfnIn<F, K>> d_b,
                                 Out<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
                                 In<float, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
                                 In<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre,
-                                In<float, Batch<dyn>, Time<dyn>, I> x, In<float, FfnIn<F, K>, I> w) {
+                                In<float, Batch<dyn>, Time<dyn>, Cols> x, In<float, FfnIn<F, K>, Cols> w) {
   activation_backward<F, K>(ctx, d_pre, d_hidden, pre);
   linear_backward(ctx, d_x, d_w, d_b, read(d_pre), x, w);
 }

@@ -48,10 +48,10 @@ using TileKernel = void (*)(std::int64_t, const float*, const float*, float*, st
 /// kernels[vectors - 1][rows - 1], for one layout of a and b.
 template <int row_stride, int k_stride, int b_stride>
 inline constexpr std::array<std::array<TileKernel, tile_rows>, 2> tile_kernels = [
-]<int... I>(std::integer_sequence<int, I...>) {
+]<int... Index>(std::integer_sequence<int, Index...>) {
   return std::array<std::array<TileKernel, tile_rows>, 2>{
-      {{multiply_tile<I + 1, 1, row_stride, k_stride, b_stride>...},
-       {multiply_tile<I + 1, 2, row_stride, k_stride, b_stride>...}}};
+      {{multiply_tile<Index + 1, 1, row_stride, k_stride, b_stride>...},
+       {multiply_tile<Index + 1, 2, row_stride, k_stride, b_stride>...}}};
 }
 (std::make_integer_sequence<int, tile_rows>{});
 

@@ -1,9 +1,7 @@
 // Copies of matrix blocks in the order in which the microkernel reads them.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 #include <tinygpt/cpu/vec.hpp>
 

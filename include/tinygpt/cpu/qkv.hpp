@@ -31,10 +31,10 @@ template <int D> void rotate(float* x, const float* angles, float direction) {
 
 }  // namespace detail
 
-template <int Q, int KV, int D, class I, int N>
+template <int Q, int KV, int D, class Cols, int N>
 void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
-         In<float, Batch<dyn>, Time<dyn>, I> x, Tensor<const float, Qkv<Q, KV, D>, I> w, In<float, Qkv<Q, KV, D>> b,
+         In<float, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const float, Qkv<Q, KV, D>, Cols> w, In<float, Qkv<Q, KV, D>> b,
          In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
          int first_position) {
   linear(ctx, y, x, w, b);
@@ -61,11 +61,11 @@ void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
   });
 }
 
-template <int Q, int KV, int D, class I, int N>
-void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, I> d_x, Tensor<float, Qkv<Q, KV, D>, I> d_w,
+template <int Q, int KV, int D, class Cols, int N>
+void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Qkv<Q, KV, D>, Cols> d_w,
                   Out<float, Qkv<Q, KV, D>> d_b, Out<float, HeadDim<D>> d_q_norm, Out<float, HeadDim<D>> d_k_norm,
-                  Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<float, Batch<dyn>, Time<dyn>, I> x,
-                  In<float, Qkv<Q, KV, D>, I> w, In<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
+                  Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<float, Batch<dyn>, Time<dyn>, Cols> x,
+                  In<float, Qkv<Q, KV, D>, Cols> w, In<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
                   In<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<float, HeadDim<D>> q_norm,
                   In<float, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table) {
   constexpr std::int64_t width = Qkv<Q, KV, D>::value;

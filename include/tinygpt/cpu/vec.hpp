@@ -33,8 +33,8 @@ typedef std::uint32_t Words __attribute__((vector_size(vector_width * sizeof(flo
 
 /// Calls f(integral_constant<int, 0>) ... f(integral_constant<int, N - 1>): a loop that is unrolled at any -O level.
 template <int N, class F> TINYGPT_CPU_INLINE void unroll(F&& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<int, I>{}), ...);
+  [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, Index>{}), ...);
   }
   (std::make_integer_sequence<int, N>{});
 }
@@ -97,7 +97,7 @@ TINYGPT_CPU_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
 
 /// 0, 1, 2, ...
 TINYGPT_CPU_INLINE Ints iota() {
-  return []<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) { return Ints{I...}; }
+  return []<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) { return Ints{Index...}; }
   (std::make_integer_sequence<int, vector_width>{});
 }
 
@@ -108,8 +108,8 @@ template <int n, class Combine> TINYGPT_CPU_INLINE float fold(Floats x, Combine 
   if constexpr (n == 1) {
     return x[0];
   } else {
-    const auto upper = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-      return __builtin_shufflevector(x, x, (I < n / 2 ? I + n / 2 : I)...);
+    const auto upper = [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+      return __builtin_shufflevector(x, x, (Index < n / 2 ? Index + n / 2 : Index)...);
     }
     (std::make_integer_sequence<int, vector_width>{});
     return fold<n / 2>(combine(x, upper), combine);

@@ -9,10 +9,10 @@ namespace tinygpt::reference {
 
 /// losses_i = logsumexp_v(z_iv) - z_i,target with z = x w^T + b; 0 where the target is ignored. loss += scale * sum_i.
 /// `logits` is scratch of any number of rows; rows are worked through in chunks of that many.
-template <class E, int V, class I>
+template <class E, int V, class Cols>
 void loss_head(Context<E>&, E* loss, Out<E, Batch<dyn>, Time<dyn>> losses, Out<E, Time<dyn>, Vocab<V>> logits,
-               In<E, Batch<dyn>, Time<dyn>, I> x, Tensor<const E, Vocab<V>, I> w, In<E, Vocab<V>> b, TokenIds targets,
-               double scale) {
+               In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Vocab<V>, Cols> w, In<E, Vocab<V>> b,
+               TokenIds targets, double scale) {
   using std::exp;
   using std::log;
   const std::int64_t chunk = logits.rows();
@@ -37,13 +37,13 @@ void loss_head(Context<E>&, E* loss, Out<E, Batch<dyn>, Time<dyn>> losses, Out<E
 }
 
 /// The same, and d_x =, d_w +=, d_b +=: the gradient of scale * sum of losses; dz = scale * (softmax(z) - onehot).
-template <class E, int V, class I>
+template <class E, int V, class Cols>
 void loss_head_gradient(Context<E>& ctx, E* loss, Out<E, Batch<dyn>, Time<dyn>> losses,
-                        Out<E, Batch<dyn>, Time<dyn>, I> d_x, Tensor<E, Vocab<V>, I> d_w, Out<E, Vocab<V>> d_b,
-                        Out<E, Time<dyn>, Vocab<V>> logits, In<E, Batch<dyn>, Time<dyn>, I> x, In<E, Vocab<V>, I> w,
-                        In<E, Vocab<V>> b, TokenIds targets, double scale) {
+                        Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<E, Vocab<V>, Cols> d_w, Out<E, Vocab<V>> d_b,
+                        Out<E, Time<dyn>, Vocab<V>> logits, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                        In<E, Vocab<V>, Cols> w, In<E, Vocab<V>> b, TokenIds targets, double scale) {
   using std::exp;
-  loss_head(ctx, loss, losses, logits, x, Tensor<const E, Vocab<V>, I>(w), b, targets, scale);
+  loss_head(ctx, loss, losses, logits, x, Tensor<const E, Vocab<V>, Cols>(w), b, targets, scale);
   Matrix<E> Z = matrix(x) * matrix(w).transpose();
   if (b) Z.rowwise() += row(b).row(0);
   for (std::int64_t i = 0; i < Z.rows(); ++i) {

@@ -33,10 +33,10 @@ template <class E> void rotate(E* x, const E* rope_of_position, int D, int direc
 
 /// [q | k | v] = x w^T + b; each query and key head is then normalised (RMSNorm with weight q_norm or k_norm (D)) and
 /// rotated, where the architecture has these. raw (as qkv) and rstd (B, T, Hq + Hkv) are saved with QK-norm only.
-template <class E, int Q, int KV, int D, class I, int N>
+template <class E, int Q, int KV, int D, class Cols, int N>
 void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
-         In<E, Batch<dyn>, Time<dyn>, I> x, Tensor<const E, Qkv<Q, KV, D>, I> w, In<E, Qkv<Q, KV, D>> b,
+         In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
          In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope,
          int first_position) {
   using std::sqrt;
@@ -60,11 +60,11 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
 }
 
 /// d_qkv becomes the gradient of the projection in place; then as linear_backward. Positions begin at 0.
-template <class E, int Q, int KV, int D, class I, int N>
-void qkv_backward(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, I> d_x, Tensor<E, Qkv<Q, KV, D>, I> d_w,
+template <class E, int Q, int KV, int D, class Cols, int N>
+void qkv_backward(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<E, Qkv<Q, KV, D>, Cols> d_w,
                   Out<E, Qkv<Q, KV, D>> d_b, Out<E, HeadDim<D>> d_q_norm, Out<E, HeadDim<D>> d_k_norm,
-                  Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<E, Batch<dyn>, Time<dyn>, I> x,
-                  In<E, Qkv<Q, KV, D>, I> w, In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
+                  Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                  In<E, Qkv<Q, KV, D>, Cols> w, In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
                   In<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<E, HeadDim<D>> q_norm,
                   In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope) {
   const int T = x.template extent<Time>();

