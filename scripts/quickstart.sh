@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
 
 preset=tiny_char
-iterations=1500
+iterations=1200
 program=build/release/presets/tinygpt-$preset
 text=build/text/kjv.txt
 prompt='In the beginning '
@@ -41,8 +41,13 @@ else
 fi
 
 echo "== Build tinygpt-$preset"
-cmake --preset release > build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
-mv build-configure.log build/release/configure.log
+mkdir -p build
+configure=(cmake --preset release)
+if [ ! -f build/release/CMakeCache.txt ]; then
+  # Tests and benchmarks need packages of their own, which scripts/test.sh installs.
+  configure+=(-DTINYGPT_BUILD_TESTS=OFF -DTINYGPT_BUILD_BENCHMARKS=OFF -DTINYGPT_BUILD_EXAMPLES=OFF)
+fi
+"${configure[@]}" > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 cmake --build --preset release --target "tinygpt-$preset"
 
 if [ -n "$prompt" ] && [ ! -s "$text" ]; then
@@ -57,11 +62,9 @@ out=build/models/$preset-$(basename "$text" | tr -c 'A-Za-z0-9\n' '-')-$(cksum <
 echo "== The model"
 "$program" info
 echo "== Train: Ctrl-C stops and saves; this command goes on from there"
-if compgen -G "$out/step-*" > /dev/null; then
-  "$program" train --input-file "$text" --out "$out" --resume "$@"
-else
-  "$program" train --input-file "$text" --out "$out" --max-iters "$iterations" "$@"
-fi
+resume=()
+if compgen -G "$out/step-*" > /dev/null; then resume=(--resume); fi
+"$program" train --input-file "$text" --out "$out" "${resume[@]}" --max-iters "$iterations" "$@"
 
 echo "== A sample"
 "$program" generate --model "$out" ${prompt:+--prompt "$prompt"} --max-new-tokens 500

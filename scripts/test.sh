@@ -21,7 +21,7 @@ esac
 echo "== Packages"
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 echo "== Build ($preset)"
-cmake --preset "$preset"
+cmake --preset "$preset" -DTINYGPT_BUILD_TESTS=ON -DTINYGPT_BUILD_BENCHMARKS=ON -DTINYGPT_BUILD_EXAMPLES=ON
 cmake --build --preset "$preset"
 echo "== Test"
 ctest --preset "$preset" "$@"

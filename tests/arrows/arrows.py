@@ -14,7 +14,7 @@ RANK = {
     "config": 0, "model": 1, "layout": 2, "ops": 3, "reference": 4, "cpu": 4, "gpu": 4, "train": 5, "generate": 6,
     "data": 7, "io": 8, "cli": 9,
 }
-ANYWHERE = {"macros.hpp", "meta"}
+ANYWHERE = {"macros.hpp", "error.hpp", "meta"}
 EIGEN = {"reference", "cpu"}
 ANY_BACKEND = {"train", "generate"}  # these are templates over the backend and may name none
 BACKENDS = ("reference", "cpu", "gpu")

@@ -25,8 +25,8 @@ inline std::string read_text_file(const std::filesystem::path& path) {
   if (!file) throw Error("cannot read " + path.string() + ": permission denied: change its permissions or copy it");
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (file.bad()) throw Error("cannot read " + path.string() + ": the disk reports a fault: use another copy");
-  if (text.empty()) throw Error(path.string() + " is empty: give a text file of about a million characters or more");
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark is no part of the text
+  if (text.empty()) throw Error(path.string() + " is empty: give a text file of about a million characters or more");
   if (const auto fault = first_utf8_fault(text)) {
     char byte[8];
     std::snprintf(byte, sizeof byte, "0x%02x", static_cast<unsigned char>(text[*fault]));

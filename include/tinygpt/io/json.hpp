@@ -30,6 +30,9 @@ inline Json parse_json(std::string_view text, const std::filesystem::path& path)
   if (const auto fault = first_utf8_fault(text)) {
     throw damaged(path, "its JSON is not UTF-8 at byte " + std::to_string(*fault));
   }
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    throw damaged(path, "it is not JSON at byte " + std::to_string(zero));  // the parser would take it for the end
+  }
   std::vector<std::set<std::string>> keys;
   const auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > max_depth) throw damaged(path, "its JSON is nested too deeply");
@@ -73,7 +76,11 @@ template <class Value> Value member(const Json& object, const char* key, const s
     }
     if (!found->is_number_integer()) throw wrong("a whole number");
     const auto value = found->template get<std::int64_t>();
-    if (std::is_unsigned_v<Value> || value < static_cast<std::int64_t>(Limits::min())) throw wrong("a larger number");
+    if (value > 0 && static_cast<std::uint64_t>(value) > static_cast<std::uint64_t>(Limits::max())) {
+      throw wrong("a smaller number");
+    }
+    if (std::is_unsigned_v<Value> ? value < 0 : value < static_cast<std::int64_t>(Limits::min()))
+      throw wrong("a larger number");
     return static_cast<Value>(value);
   } else if constexpr (std::is_floating_point_v<Value>) {
     if (!found->is_number()) throw wrong("a number");
