@@ -25,7 +25,7 @@ struct Run {
 
   explicit Run(ActivationPlan::For purpose = ActivationPlan::For::training)
       : plan(Model::config, B, T, purpose), arena(static_cast<std::size_t>(plan.size())), act(arena.data(), plan, B, T) {
-    fill_rope(ctx, act.rope(), Model::config.rope_base);
+    fill_rope(ctx, act.rope_table(), Model::config.rope_base);
   }
   Params<Model, const double> params() const { return Params<Model, const double>(weights.data()); }
   TokenIds x() const { return TokenIds(tokens.data(), B, T); }
