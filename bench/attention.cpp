@@ -92,9 +92,7 @@ void decode(benchmark::State& state) {
                      s.query_heads, s.kv_heads, s.head_dim);
   }
   label(state, s, 4.0 * static_cast<double>(s.time * width));
-  const double bytes = 8.0 * static_cast<double>(k.size());
-  state.counters["cache_B/s"] =
-      benchmark::Counter(bytes * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.SetBytesProcessed(state.iterations() * 2 * static_cast<std::int64_t>(k.size() * sizeof(float)));
 }
 
 BENCHMARK(forward)->ArgsProduct({{0, 1, 2, 3, 4, 5}, {1, 0}, {0, 10}})->UseRealTime()->Unit(benchmark::kMicrosecond);

@@ -120,7 +120,7 @@ class Problem {
   struct Run {
     explicit Run(const Problem& p)
         : problem(p), arena(static_cast<std::size_t>(p.plan_.size())), act(arena.data(), p.plan_, p.now_.batch, p.now_.time) {
-      if (act.rope()) fill_rope(ctx, act.rope(), M::config.rope_base);
+      if (act.rope_table()) fill_rope(ctx, act.rope_table(), M::config.rope_base);
     }
     S loss(const std::vector<S>& weights) {
       const Params<M, const S> w(weights.data());

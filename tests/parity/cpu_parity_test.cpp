@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <string>
 
-#include <tests/support/batch.hpp>
-#include <tests/support/catch.hpp>
+#include <batch.hpp>
+#include <catch.hpp>
 #include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/reference/reference.hpp>
 

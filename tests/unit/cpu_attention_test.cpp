@@ -1,5 +1,5 @@
 // Attention of the cpu backend against its definition in double precision, and its bits across threads and decoding.
-#include <catch2/catch.hpp>
+#include <catch.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The cpu backend's vectors, functions on them, dropout masks and threads.
-#include <catch2/catch.hpp>
+#include <catch.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -1,5 +1,5 @@
 // Matrix products of the cpu backend: values against double precision, bits across shapes and threads.
-#include <catch2/catch.hpp>
+#include <catch.hpp>
 
 #include <algorithm>
 #include <cmath>

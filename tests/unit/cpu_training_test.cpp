@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include <tests/support/batch.hpp>
-#include <tests/support/catch.hpp>
+#include <batch.hpp>
+#include <catch.hpp>
 #include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/generate/generator.hpp>
 #include <tinygpt/train/trainer.hpp>
