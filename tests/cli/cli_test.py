@@ -361,7 +361,7 @@ class Interruptions(Case):
     def test_ctrl_c_saves_and_the_printed_command_goes_on_bit_exactly(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             out = self.dir / f"cut {number}"
-            process = self.start(out, "--max-iters", 400, "--eval-interval", 100)
+            process = self.start(out, "--max-iters", 150, "--eval-interval", 50)
             seen = wait_for(process.stdout, b"step 20/")
             process.send_signal(number)
             stdout, stderr = process.communicate(timeout=60)
@@ -369,14 +369,14 @@ class Interruptions(Case):
             text = (seen + stdout).decode()
             self.assertIn("go on with", text)
             state = json.loads((self.newest(out) / "trainer_state.json").read_text())
-            self.assertLess(state["iteration"], 400)
+            self.assertLess(state["iteration"], 150)
             command = text.rstrip().splitlines()[-1].strip()
             self.assertEqual(subprocess.run(command, shell=True, capture_output=True, timeout=300, cwd=self.dir).returncode, 0)
         whole = self.dir / "whole"
-        self.train(whole, "--max-iters", 400, "--eval-interval", 100)
+        self.train(whole, "--max-iters", 150, "--eval-interval", 50)
         for number in (signal.SIGINT, signal.SIGTERM):
-            self.assertTrue(filecmp.cmp(whole / "step-000400" / "model.safetensors",
-                                        self.dir / f"cut {number}" / "step-000400" / "model.safetensors", shallow=False))
+            self.assertTrue(filecmp.cmp(whole / "step-000150" / "model.safetensors",
+                                        self.dir / f"cut {number}" / "step-000150" / "model.safetensors", shallow=False))
 
     def test_kill_leaves_whole_checkpoints_and_no_litter_after_the_next_start(self):
         out = self.dir / "m"

@@ -67,6 +67,13 @@ class AtomicDirectory {
     sync_directory(parent);
   }
 
+  /// The name of a hidden sibling; clean_siblings() removes those whose suffix begins with ".tmp-".
+  static std::string sibling_name(const std::filesystem::path& target, std::string_view suffix) {
+    std::string name(1, '.');
+    name += target.filename().string();
+    return name += suffix;
+  }
+
   /// Removes what crashed writers left beside the directories in `parent`, and puts a directory back that lost its
   /// name between two renames. What a living writer holds is left alone.
   static void clean_siblings(const std::filesystem::path& parent) {
@@ -93,8 +100,8 @@ class AtomicDirectory {
   static std::filesystem::path parent_of(const std::filesystem::path& path) {
     return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   }
-  std::filesystem::path sibling(const std::string& suffix) const {
-    return parent_of(target_) / ("." + target_.filename().string() + suffix);
+  std::filesystem::path sibling(std::string_view suffix) const {
+    return parent_of(target_) / sibling_name(target_, suffix);
   }
 
   /// False where a cleaner took the directory away before it was locked.

@@ -65,7 +65,7 @@ class RunDirectory {
     const auto found = steps();
     for (std::size_t i = keep; i < found.size(); ++i) {
       // Under a temporary name first, so that a crash leaves no checkpoint that has lost only some of its files.
-      const auto doomed = path_ / ("." + step_path(found[i]).filename().string() + ".tmp-pruned");
+      const auto doomed = path_ / AtomicDirectory::sibling_name(step_path(found[i]), ".tmp-pruned");
       std::error_code error;
       std::filesystem::rename(step_path(found[i]), doomed, error);
       std::filesystem::remove_all(doomed, error);
