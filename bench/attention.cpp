@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <vector>
 
-#include <tinygpt/cpu/attention.hpp>
+#include <tinygpt/cpu/flash_attention.hpp>
 
 #include "peak.hpp"
 

@@ -41,7 +41,7 @@ def rules(root):
 
 
 def compile_twin(a, path, *flags):
-    run = subprocess.run([a.compiler, "-std=c++20", f"-I{a.root}/include", *(f"-isystem{d}" for d in a.include.split(";")),
+    run = subprocess.run([a.compiler, "-std=c++20", f"-I{a.root}/include", *(f"-idirafter{d}" for d in a.include.split(";") if d),
                           "-Wall", "-Wextra", "-fsyntax-only", *flags, str(path)],
                          capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     return run.returncode, run.stderr

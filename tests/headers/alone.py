@@ -31,7 +31,7 @@ def main():
     ours = [a.root / "include", a.root / "presets"]
     system = {d for group in a.include for d in group.split(";") if d.startswith("/") and pathlib.Path(d) not in ours}
     flags = ["-std=c++20", *(f for group in a.flag for f in group.split(";") if f),
-             *(f"-I{d}" for d in ours), *(f"-isystem{d}" for d in sorted(system))]
+             *(f"-I{d}" for d in ours), *(f"-idirafter{d}" for d in sorted(system))]
 
     for name in ("I", "B0"):
         if parse(a.compiler, flags, POISON + f"int {name} = 0;\n")[0]:

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <tinygpt/cpu/attention.hpp>
+#include <tinygpt/cpu/flash_attention.hpp>
 
 namespace {
 

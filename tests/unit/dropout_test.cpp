@@ -1,5 +1,6 @@
 // Dropout's masks: their rate, and what they depend on.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -17,6 +18,23 @@ static_assert(philox4x32({0, 0, 0, 0}, {0, 0}) ==
               std::array<std::uint32_t, 4>{0x5f6fb709, 0x0d893f64, 0x4f121f81, 0x4f730a48});
 static_assert(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}) ==
               std::array<std::uint32_t, 4>{0x5207ddc2, 0x45165e59, 0x4d8ee751, 0x8c52f662});
+
+// The order of a group's elements, which every backend must share: of the words above, the low halves b709, 3f64, 1f81,
+// 0a48 are the even elements, the high halves 5f6f, 0d89, 4f12, 4f73 the odd ones; those below 2000 (hex) are dropped.
+constexpr std::array<bool, 8> first_group = [] {
+  std::array<bool, 8> kept{};
+  for (int i = 0; i < 8; ++i) kept[static_cast<std::size_t>(i)] = Dropout{0x2000}.keeps(0, i, 8);
+  return kept;
+}();
+static_assert(first_group == std::array<bool, 8>{true, true, true, false, false, true, false, true});
+
+// A row of 9 takes two groups, so the next one begins where the third row of 8 does.
+static_assert([] {
+  for (int i = 0; i < 8; ++i) {
+    if (Dropout{0x8000}.keeps(1, i, 9) != Dropout{0x8000}.keeps(2, i, 8)) return false;
+  }
+  return Dropout{0x8000}.keeps(0, 8, 9) == Dropout{0x8000}.keeps(1, 0, 8);
+}());
 
 constexpr std::int64_t rows = 1000, width = 1003;
 

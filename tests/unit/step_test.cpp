@@ -25,7 +25,7 @@ struct Run {
 
   explicit Run(ActivationPlan::For purpose = ActivationPlan::For::training)
       : plan(Model::config, B, T, purpose), arena(static_cast<std::size_t>(plan.size())), act(arena.data(), plan, B, T) {
-    fill_rope(ctx, act.rope(), Model::config.rope_base);
+    fill_rope(ctx, act.rope_table(), Model::config.rope_base);
   }
   Params<Model, const double> params() const { return Params<Model, const double>(weights.data()); }
   TokenIds x() const { return TokenIds(tokens.data(), B, T); }
@@ -99,6 +99,35 @@ TEST_CASE("ignored targets count neither in the loss nor in its gradient") {
   std::vector<double> gradient;
   CHECK(run.loss_and_gradient(gradient, 1) == 0);
   CHECK(gradient == std::vector<double>(gradient.size(), 0));
+}
+
+TEST_CASE("dropout strikes the embedding, both branches of each layer and the attention weights, each by its own mask") {
+  Run run;
+  const auto plan = DropoutPlan::at_rate(0.4, 5, 6, Model::config.ctx);
+  forward<Model>(run.ctx, run.params(), run.act, run.x(), plan);
+
+  // What each branch adds to the residual stream; before the first norm that is the embedding.
+  for (int n = 0; n <= 2 * Model::config.layers; ++n) {
+    const Dropout mask = n == 0 ? plan.embedding() : n % 2 != 0 ? plan.attention_branch(n / 2) : plan.feed_forward_branch(n / 2 - 1);
+    int disagree = 0;
+    for (int i = 0; i < B * T * C; ++i) {
+      const double added = run.act.residual(n).data()[i] - (n == 0 ? 0 : run.act.residual(n - 1).data()[i]);
+      disagree += (added != 0) != mask.keeps(i / C / T * Model::config.ctx + i / C % T, i % C, C);
+    }
+    INFO("norm " << n);
+    CHECK(disagree == 0);
+  }
+
+  // The first token of a sequence attends to itself alone: where that weight is dropped, a head puts out zeros.
+  constexpr int Q = 4, D = 4;
+  for (int l = 0; l < Model::config.layers; ++l) {
+    for (int b = 0; b < B; ++b) {
+      for (int h = 0; h < Q; ++h) {
+        const bool kept = plan.attention(l).keeps((b * Q + h) * Model::config.ctx, 0, Model::config.ctx);
+        CHECK((run.act.attn(l).data()[(b * T * Q + h) * D] != 0) == kept);
+      }
+    }
+  }
 }
 
 TEST_CASE("with all weights at zero the loss is the logarithm of the vocabulary") {

@@ -1,313 +1,42 @@
-// Causal grouped-query attention in float32, without ever holding a T x T matrix.
-//
-// Strategy: 64 x 64 blocks of scores, online softmax (attention_blocks.hpp). Forward: a task is one head and up to 256
-// queries; it packs each block of keys and values once. Backward: a task is one key/value head with all its queries;
-// keys outside, queries inside, in a fixed order, so nothing is shared and nothing is atomic. The bits of a row depend
-// on its position and on nothing else, and decoding runs the same pieces in the same order.
-// Source: Dao 2023, "FlashAttention-2" (arXiv:2307.08691), algorithms 1 and 2.
+// Causal grouped-query attention. Twin of reference/attention.hpp; the blocks are in flash_attention.hpp.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-
-#include <tinygpt/cpu/attention_blocks.hpp>
-#include <tinygpt/cpu/context.hpp>
-#include <tinygpt/ops/dropout.hpp>
+#include <tinygpt/cpu/flash_attention.hpp>
+#include <tinygpt/ops/backend.hpp>
 
 namespace tinygpt::cpu {
 
-/// The sizes of one attention: sequences, positions, query heads, key/value heads (a divisor of them), floats per head.
-struct AttentionShape {
-  std::int64_t batch, time;
-  int query_heads, kv_heads, head_dim;
-};
-
-/// Dropout of the attention weights. The mask's row is (b * query_heads + h) * width + i, its column j; width is the
-/// model's context length, so that the mask does not depend on the length of this batch's sequences.
-struct AttentionDropout {
-  Dropout mask = {};
-  std::int64_t width = 0;
-};
-
-/// Attention, forward.
-///
-///   s_ij = q_i . k_j / sqrt(Dh),   lse_i = log sum_{j <= i} e^s_ij,   y_i = sum_{j <= i} m_ij e^(s_ij - lse_i) v_j
-///
-///   y    (B, T, Hq, Dh)
-///   lse  (B, T, Hq)                 saved for attention_backward
-///   qkv  (B, T, Hq + 2 Hkv, Dh)     query heads, then key heads, then value heads; query head h uses key h / (Hq /
-///   Hkv)
-///
-/// m is the dropout mask, with its scale; 1 without dropout; lse is of the weights before it. Writes y and lse (=).
-/// FLOPs 2 B T (T + 1) Hq Dh. Allocates only where a head is larger than 256.
-inline void attention_forward(Context& ctx, float* y, float* lse, const float* qkv, const AttentionShape& shape,
-                              const AttentionDropout& dropout = {}) {
-  using namespace detail;
-  constexpr int blocks_per_task = 4;
-  const std::int64_t time = shape.time;
-  const int query_heads = shape.query_heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
-  const int group = query_heads / kv_heads;
-  const std::int64_t stride = std::int64_t{query_heads + 2 * kv_heads} * head_dim;
-  const std::int64_t y_stride = std::int64_t{query_heads} * head_dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch((2 + 2 * blocks_per_task) * panel + 2 * square_floats);
-
-  const std::int64_t chunk = blocks_per_task * attention_block;
-  const std::int64_t chunks = (time + chunk - 1) / chunk;
-  const std::int64_t heads = shape.batch * query_heads;
-  ctx.parallel_for(static_cast<int>(heads * chunks), [&](int task, int thread) {
-    const std::int64_t begin = (chunks - 1 - task / heads) * chunk;  // the late queries, the longest work, first
-    const std::int64_t end = std::min(time, begin + chunk);
-    const std::int64_t b = task % heads / query_heads;
-    const int h = static_cast<int>(task % heads % query_heads);
-    const float* q = qkv + b * time * stride + std::int64_t{h} * head_dim;
-    const float* k = qkv + b * time * stride + std::int64_t{query_heads + h / group} * head_dim;
-    const float* v = k + std::int64_t{kv_heads} * head_dim;
-
-    float* k_columns = ctx.scratch(thread);
-    float* v_panel = k_columns + panel;
-    float* q_panels = v_panel + panel;
-    float* y_panels = q_panels + blocks_per_task * panel;
-    float* scores = y_panels + blocks_per_task * panel;
-    float* factors = scores + square_floats;
-    SoftmaxState states[blocks_per_task];
-    alignas(64) float shrink[attention_block] = {};
-    int valid[attention_block];
-
-    const auto rows_from = [](std::int64_t first, std::int64_t last) {
-      return static_cast<int>(std::min<std::int64_t>(attention_block, last - first));
-    };
-    for (std::int64_t j = 0; j < end; j += attention_block) {
-      const int keys = rows_from(j, end);
-      pack_columns(k_columns, k + j * stride, stride, keys, head_dim);
-      pack_panel(v_panel, v + j * stride, stride, keys, head_dim, 1.0f);
-      for (std::int64_t i = std::max(begin, j); i < end; i += attention_block) {
-        const int rows = rows_from(i, end);
-        const std::int64_t block = (i - begin) / attention_block;
-        const Reach reach = i == j ? Reach::diagonal : Reach::all;
-        SoftmaxState& state = states[block];
-        float* q_panel = q_panels + block * panel;
-        float* y_panel = y_panels + block * panel;
-        if (j == 0) {
-          pack_panel(q_panel, q + i * stride, stride, rows, head_dim, scale);
-          state.reset();
-        }
-        for (int r = 0; r < rows; ++r) valid[r] = reach == Reach::diagonal ? r + 1 : keys;
-        multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, reach);
-        softmax_block(state, scores, rows, valid, shrink);
-        if (dropout.mask) {
-          mask_block(factors, dropout.mask, (b * query_heads + h) * dropout.width + i, j, dropout.width, rows);
-          for (int e = 0; e < rows * attention_block; e += vector_width) {
-            store(scores + e, load(scores + e) * load(factors + e));
-          }
-        }
-        if (j != 0) scale_panel(y_panel, rows, head_dim, shrink);
-        multiply_weights(rows, keys, head_dim, scores, v_panel, y_panel, j == 0 ? Accumulate::no : Accumulate::yes,
-                         reach);
-      }
-    }
-    for (std::int64_t i = begin; i < end; i += attention_block) {
-      const std::int64_t block = (i - begin) / attention_block;
-      const int rows = rows_from(i, end);
-      SoftmaxState& state = states[block];
-      for (int r = 0; r < rows; ++r) {
-        lse[(b * time + i + r) * query_heads + h] = state.largest[r] + std::log(state.sum[r]);
-        state.sum[r] = 1.0f / state.sum[r];
-      }
-      unpack_panel(y + (b * time + i) * y_stride + std::int64_t{h} * head_dim, y_stride, y_panels + block * panel, rows,
-                   head_dim, Accumulate::no, state.sum);
-    }
-  });
+template <int Q, int KV, int D>
+void attention(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
+               Out<float, Batch<dyn>, Time<dyn>, PerHead<Q>> lse,
+               Tensor<const float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, Dropout dropout) {
+  attention_forward(ctx, y.data(), lse.data(), qkv.data(),
+                    {qkv.template extent<Batch>(), qkv.template extent<Time>(), Q, KV, D}, {dropout, dropout.ctx});
 }
 
-namespace detail {
+template <int Q, int KV, int D>
+void attention_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv,
+                        In<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> d_y,
+                        In<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
+                        In<float, Batch<dyn>, Time<dyn>, PerHead<Q>> lse,
+                        In<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, Dropout dropout) {
+  attention_backward(ctx, d_qkv.data(), d_y.data(), y.data(), lse.data(), qkv.data(),
+                     {qkv.template extent<Batch>(), qkv.template extent<Time>(), Q, KV, D}, {dropout, dropout.ctx});
+}
 
-/// weights (rows, 64): scores s become p = e^(s - lse), times the mask m where there is one; slopes dp become the
-/// gradient of s, p (m dp - delta). Zeros from valid[r] on.
-TINYGPT_CPU_NOINLINE inline void softmax_backward_block(float* scores, float* slopes, int rows, const int* valid,
-                                                        const float* lse, const float* delta, const float* factors) {
-  for (int r = 0; r < rows; ++r) {
-    float* p_row = scores + r * attention_block;
-    float* dp_row = slopes + r * attention_block;
-    Floats x[row_vectors];
-    load_scores(x, p_row, valid[r]);
-    unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
-      const int c = v * vector_width;
-      const Floats p = exp_weight(x[v] - lse[r]);
-      const Floats m = factors ? load(factors + r * attention_block + c) : broadcast(1.0f);
-      const Floats slope = p * (load(dp_row + c) * m - delta[r]);
-      store(p_row + c, p * m);
-      store(dp_row + c, select(iota() < valid[r] - c, slope, Floats{}));
-    });
+template <int Q, int KV, int D, int N>
+void decode_attention(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
+                      Tensor<float, Ctx<N>, KvHeads<KV, D>> keys, Out<float, Ctx<N>, KvHeads<KV, D>> values,
+                      Tensor<const float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, int first_position) {
+  constexpr std::int64_t width = Qkv<Q, KV, D>::value, kv_width = KvHeads<KV, D>::value;
+  const int T = qkv.template extent<Time>();
+  for (int t = 0; t < T; ++t) {
+    const float* token = qkv.data() + t * width;
+    std::copy_n(token + Q * D, kv_width, keys.data() + (first_position + t) * kv_width);
+    std::copy_n(token + (Q + KV) * D, kv_width, values.data() + (first_position + t) * kv_width);
   }
-}
-
-inline float dot(const float* a, const float* b, int n) {
-  Floats total = {};
-  int i = 0;
-  for (; i + vector_width <= n; i += vector_width) total = fma(load(a + i), load(b + i), total);
-  if (i < n) total = fma(load_first(a + i, n - i), load_first(b + i, n - i), total);
-  return sum(total);
-}
-
-}  // namespace detail
-
-/// Attention, backward.
-///
-///   dp_ij = m_ij dy_i . v_j,   ds_ij = p_ij (dp_ij - delta_i),   delta_i = dy_i . y_i,   p_ij = e^(s_ij - lse_i)
-///   dv_j = sum_i m_ij p_ij dy_i,   dq_i = sum_j ds_ij k_j / sqrt(Dh),   dk_j = sum_i ds_ij q_i / sqrt(Dh)
-///
-///   dqkv  (B, T, Hq + 2 Hkv, Dh)    all of it written (=)
-///
-/// dy as y; the rest as attention_forward had and wrote it, the same dropout included. Scores are computed again, so
-/// the FLOPs are 5 B T (T + 1) Hq Dh. Runs on at most B * Hkv threads.
-inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const float* y, const float* lse,
-                               const float* qkv, const AttentionShape& shape, const AttentionDropout& dropout = {}) {
-  using namespace detail;
-  const std::int64_t time = shape.time;
-  const int query_heads = shape.query_heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
-  const int group = query_heads / kv_heads;
-  const std::int64_t stride = std::int64_t{query_heads + 2 * kv_heads} * head_dim;
-  const std::int64_t y_stride = std::int64_t{query_heads} * head_dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch(8 * panel + 3 * square_floats + group * time);
-
-  ctx.parallel_for(static_cast<int>(shape.batch * kv_heads), [&](int task, int thread) {
-    const std::int64_t b = task / kv_heads;
-    const int kv = task % kv_heads;
-    const std::int64_t first_row = b * time;
-    const std::int64_t k_offset = first_row * stride + std::int64_t{query_heads + kv} * head_dim;
-    const std::int64_t v_offset = k_offset + std::int64_t{kv_heads} * head_dim;
-
-    float* k_columns = ctx.scratch(thread);
-    float* v_columns = k_columns + panel;
-    float* k_panel = v_columns + panel;
-    float* q_panel = k_panel + panel;
-    float* dy_panel = q_panel + panel;
-    float* dq_panel = dy_panel + panel;
-    float* dk_panel = dq_panel + panel;
-    float* dv_panel = dk_panel + panel;
-    float* scores = dv_panel + panel;
-    float* slopes = scores + square_floats;
-    float* factors = slopes + square_floats;
-    float* delta = factors + square_floats;
-    int valid[attention_block];
-    float row_lse[attention_block], ones[attention_block], scales[attention_block];
-    std::fill_n(ones, attention_block, 1.0f);
-    std::fill_n(scales, attention_block, scale);
-
-    for (int g = 0; g < group; ++g) {
-      for (std::int64_t i = 0; i < time; ++i) {
-        const std::int64_t at = (first_row + i) * y_stride + std::int64_t{kv * group + g} * head_dim;
-        delta[g * time + i] = dot(dy + at, y + at, head_dim);
-      }
-    }
-    for (std::int64_t j = 0; j < time; j += attention_block) {
-      const int keys = static_cast<int>(std::min<std::int64_t>(attention_block, time - j));
-      pack_columns(k_columns, qkv + k_offset + j * stride, stride, keys, head_dim);
-      pack_columns(v_columns, qkv + v_offset + j * stride, stride, keys, head_dim);
-      pack_panel(k_panel, qkv + k_offset + j * stride, stride, keys, head_dim, 1.0f);
-      for (int g = 0; g < group; ++g) {
-        const int h = kv * group + g;
-        for (std::int64_t i = j; i < time; i += attention_block) {
-          const int rows = static_cast<int>(std::min<std::int64_t>(attention_block, time - i));
-          const std::int64_t q_offset = (first_row + i) * stride + std::int64_t{h} * head_dim;
-          const Reach reach = i == j ? Reach::diagonal : Reach::all;
-          const Accumulate add = g == 0 && i == j ? Accumulate::no : Accumulate::yes;
-          for (int r = 0; r < rows; ++r) {
-            valid[r] = reach == Reach::diagonal ? r + 1 : keys;
-            row_lse[r] = lse[(first_row + i + r) * query_heads + h];
-          }
-          pack_panel(q_panel, qkv + q_offset, stride, rows, head_dim, scale);
-          pack_panel(dy_panel, dy + (first_row + i) * y_stride + std::int64_t{h} * head_dim, y_stride, rows, head_dim,
-                     1.0f);
-          multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, reach);
-          multiply_scores(rows, keys, head_dim, dy_panel, v_columns, slopes, reach);
-          if (dropout.mask) {
-            mask_block(factors, dropout.mask, (b * query_heads + h) * dropout.width + i, j, dropout.width, rows);
-          }
-          softmax_backward_block(scores, slopes, rows, valid, row_lse, delta + g * time + i,
-                                 dropout.mask ? factors : nullptr);
-          multiply_weights_transposed(rows, keys, head_dim, scores, dy_panel, dv_panel, add, reach);
-          multiply_weights_transposed(rows, keys, head_dim, slopes, q_panel, dk_panel, add, reach);
-          multiply_weights(rows, keys, head_dim, slopes, k_panel, dq_panel, Accumulate::no, reach);
-          unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, j == 0 ? Accumulate::no : Accumulate::yes,
-                       scales);
-        }
-      }
-      unpack_panel(dqkv + k_offset + j * stride, stride, dk_panel, keys, head_dim, Accumulate::no, ones);
-      unpack_panel(dqkv + v_offset + j * stride, stride, dv_panel, keys, head_dim, Accumulate::no, ones);
-    }
-  });
-}
-
-/// Attention of new positions over a key/value cache, for decoding one sequence.
-///
-///   y        (n, Hq, Dh)            rows are y_stride floats apart
-///   q        (n, Hq, Dh)            rows are q_stride floats apart; row r is position `position` + r
-///   k_cache  (positions, Hkv, Dh)   filled up to position + n - 1; later positions are not read
-///   v_cache  (positions, Hkv, Dh)
-///
-/// Writes y (=): bit for bit what attention_forward writes for these positions of the whole sequence, without dropout.
-/// FLOPs 4 n position Hq Dh, bytes 8 position Hkv Dh. Runs on at most Hkv threads where n Hq / Hkv <= 64.
-inline void attention_decode(Context& ctx, float* y, std::int64_t y_stride, const float* q, std::int64_t q_stride,
-                             std::int64_t position, int n, const float* k_cache, const float* v_cache, int query_heads,
-                             int kv_heads, int head_dim) {
-  using namespace detail;
-  const int group = query_heads / kv_heads;
-  const std::int64_t stride = std::int64_t{kv_heads} * head_dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch(4 * panel + square_floats);
-
-  const int all_rows = n * group;  // row r is query r / group with head r % group of the key/value head
-  const int row_blocks = (all_rows + attention_block - 1) / attention_block;
-  ctx.parallel_for(kv_heads * row_blocks, [&](int task, int thread) {
-    const int kv = task % kv_heads;
-    const int first = task / kv_heads * attention_block;
-    const int rows = std::min(attention_block, all_rows - first);
-    const float* k = k_cache + std::int64_t{kv} * head_dim;
-    const float* v = v_cache + std::int64_t{kv} * head_dim;
-
-    float* k_columns = ctx.scratch(thread);
-    float* v_panel = k_columns + panel;
-    float* q_panel = v_panel + panel;
-    float* y_panel = q_panel + panel;
-    float* scores = y_panel + panel;
-    SoftmaxState state;
-    state.reset();
-    alignas(64) float shrink[attention_block] = {};
-    int valid[attention_block];
-    const auto head_offset = [&](int r) { return std::int64_t{kv * group + (first + r) % group} * head_dim; };
-    const auto query = [&](int r) { return (first + r) / group; };
-
-    for (int r = 0; r < rows; ++r) {
-      pack_panel(q_panel + r * attention_block, q + query(r) * q_stride + head_offset(r), q_stride, 1, head_dim, scale);
-    }
-    const std::int64_t end = position + query(rows - 1) + 1;
-    for (std::int64_t j = 0; j < end; j += attention_block) {
-      const int keys = static_cast<int>(std::min<std::int64_t>(attention_block, end - j));
-      pack_columns(k_columns, k + j * stride, stride, keys, head_dim);
-      pack_panel(v_panel, v + j * stride, stride, keys, head_dim, 1.0f);
-      for (int r = 0; r < rows; ++r) {
-        valid[r] =
-            static_cast<int>(std::clamp<std::int64_t>(position + query(r) + 1 - j, 0, std::int64_t{attention_block}));
-      }
-      multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, Reach::all);
-      softmax_block(state, scores, rows, valid, shrink);
-      if (j != 0) scale_panel(y_panel, rows, head_dim, shrink);
-      multiply_weights(rows, keys, head_dim, scores, v_panel, y_panel, j == 0 ? Accumulate::no : Accumulate::yes,
-                       Reach::all);
-    }
-    for (int r = 0; r < rows; ++r) {
-      const float inverse = 1.0f / state.sum[r];
-      unpack_panel(y + query(r) * y_stride + head_offset(r), y_stride, y_panel + r * attention_block, 1, head_dim,
-                   Accumulate::no, &inverse);
-    }
-  });
+  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, first_position, T, keys.data(), values.data(),
+                   Q, KV, D);
 }
 
 }  // namespace tinygpt::cpu

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <tinygpt/cpu/activation.hpp>     // defines: activation_backward, swiglu_activation
-#include <tinygpt/cpu/attention_ops.hpp>  // defines: attention, attention_backward, decode_attention
+#include <tinygpt/cpu/attention.hpp>      // defines: attention, attention_backward, decode_attention
 #include <tinygpt/cpu/context.hpp>        // defines: cpu::Context
 #include <tinygpt/cpu/embedding.hpp>      // defines: embed, embed_backward
 #include <tinygpt/cpu/linear.hpp>         // defines: linear, linear_activation and their backward
