@@ -18,27 +18,24 @@ prompt='In the beginning '
 
 case "${1-}" in
   -h | --help)
-    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' scripts/quickstart.sh
     exit 0
     ;;
   '' | --*) ;;
   *)
-    text=$(cd "$called_from" && realpath -- "$1")
+    text=$(cd "$called_from" && realpath -m -- "$1")
     prompt=
     shift
+    if [ ! -f "$text" ]; then
+      echo "quickstart.sh: there is no file $text: check the path, or leave it out to train on the King James Bible" >&2
+      exit 1
+    fi
     ;;
 esac
 
 echo "== Packages"
 install_packages "${BUILD_PACKAGES[@]}"
-if [ -z "$prompt" ]; then
-  if [ ! -f "$text" ]; then
-    echo "quickstart.sh: there is no file $text: check the path, or leave it out to train on the King James Bible" >&2
-    exit 1
-  fi
-else
-  install_packages "${TEXT_PACKAGES[@]}"
-fi
+if [ -n "$prompt" ]; then install_packages "${TEXT_PACKAGES[@]}"; fi
 
 echo "== Build tinygpt-$preset"
 mkdir -p build
@@ -71,8 +68,8 @@ echo "== A sample"
 
 cat << END
 
-== What to try next
-  $program generate --model $out --prompt 'And he said ' --temperature 1.0 --seed 7
+== What to try next, in $PWD
+  $program generate --model $out --temperature 1.0 --seed 7${prompt:+ --prompt 'And he said '}
   $program train --input-file $text --out $out --resume --max-iters $((2 * iterations))
   $program info --tensors
   scripts/quickstart.sh your-own-text.txt
