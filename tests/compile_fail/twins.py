@@ -32,7 +32,7 @@ def rules(root):
     """Name -> sentence of each static_assert in rules.hpp."""
     text = (root / "include/tinygpt/config/rules.hpp").read_text()
     found = {}
-    for name, body in re.findall(r"\bstruct (\w+) \{(.*?)^\};", text, re.M | re.S):
+    for name, body in re.findall(r"^(?:template <[^\n]*> )?struct (\w+) \{(.*?)^\};", text, re.M | re.S):
         if "static_assert" in body:
             found[name] = "".join(re.findall(r'"([^"]*)"', body))
     if text.count("static_assert(") != len(found):
