@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 rounds=${1:-3}
 env=${TINYGPT_TORCH_ENV:-build/pytorch-env}
-text=build/kjv.txt
+text=build/text/kjv.txt
 
 [ -x "$env/bin/python" ] || { python3 -m venv "$env" && "$env/bin/pip" install --quiet torch numpy; }
 [ -s "$text" ] || { echo "bench-pytorch: $text is missing: run scripts/quickstart.sh once, which prepares it" >&2; exit 1; }
