@@ -5,12 +5,10 @@
 #
 # Also for consumers: a preset of your own is a header with a typedef on your include path and this one line.
 
-set(TINYGPT_PRESET_MAIN ${CMAKE_CURRENT_LIST_DIR}/preset_main.cpp.in)
-
 function(tinygpt_add_preset NAME TYPE HEADER)
   find_package(CLI11 REQUIRED)
   set(main ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}.cpp)
-  configure_file(${TINYGPT_PRESET_MAIN} ${main} @ONLY)
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/preset_main.cpp.in ${main} @ONLY)
   add_executable(tinygpt-${NAME} ${main})
   target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::tinygpt CLI11::CLI11)
 endfunction()
