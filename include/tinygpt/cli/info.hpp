@@ -46,6 +46,16 @@ inline const char* init_text(Init init) {
   return "?";
 }
 
+/// Every tensor as a table for people.
+inline std::string tensors_text(const ParamTable& table) {
+  std::vector<std::vector<std::string>> lines{{"tensor", "shape", "parameters", "initial values", "weight decay"}};
+  for (const ParamRow& row : table) {
+    lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
+                     row.decay == Decay::yes ? "yes" : "no"});
+  }
+  return table_text(lines, "llrll");
+}
+
 inline Json info_json(const Program& program, const Config& config) {
   const ParamTable table(config);
   Json tensors = Json::array();
@@ -89,14 +99,7 @@ inline Exit info(const Program& program, const Config& config, const InfoFlags& 
                               " to train, at the full context of " + grouped(config.ctx) + " tokens"},
   };
   std::fputs(table_text(rows, "ll").c_str(), stdout);
-  if (!flags.tensors) return Exit::done;
-
-  std::vector<std::vector<std::string>> lines{{"tensor", "shape", "parameters", "initial values", "weight decay"}};
-  for (const ParamRow& row : table) {
-    lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
-                     row.decay == Decay::yes ? "yes" : "no"});
-  }
-  std::printf("\n%s", table_text(lines, "llrll").c_str());
+  if (flags.tensors) std::printf("\n%s", tensors_text(table).c_str());
   return Exit::done;
 }
 
