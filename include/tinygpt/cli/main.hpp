@@ -1,6 +1,7 @@
 // The program of a preset: one main() for all of them.
 //
-//   int main(int argc, char** argv) { return tinygpt::cli::main<tinygpt::presets::tiny_char>("tiny_char", argc, argv);
+//   int main(int argc, char** argv) {
+//     return tinygpt::cli::main<Model>("my_model", {.batch_size = 8, .learning_rate = 3e-4}, argc, argv);
 //   }
 #pragma once
 
@@ -42,7 +43,7 @@ inline Exit dispatch(const Program& program, const Commands& commands, std::vect
   CLI::App& generate_app = *app.add_subcommand("generate", "Let a trained model write");
   for (CLI::App* command : {&app, &info_app, &train_app, &generate_app}) command->allow_extras();
   add_flags(info_app, info_flags);
-  add_flags(train_app, train_flags);
+  add_flags(train_app, train_flags, program.defaults);
   add_flags(generate_app, generate_flags);
 
   std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
@@ -65,7 +66,7 @@ inline Exit dispatch(const Program& program, const Commands& commands, std::vect
   }
   if (train_app.parsed()) {
     refuse_unknown(train_app);
-    check(train_flags);
+    check(train_flags, program.defaults);
     return commands.train(program, train_flags);
   }
   if (generate_app.parsed()) {
@@ -77,9 +78,7 @@ inline Exit dispatch(const Program& program, const Commands& commands, std::vect
 }
 
 /// Runs, and turns what goes wrong into one sentence and an exit code.
-inline int run(std::string_view preset, const Commands& commands, int argc, char** argv) {
-  const std::string name(preset);
-  const Program program{name, argc > 0 ? argv[0] : "tinygpt-" + name};
+inline int run(const Program& program, const Commands& commands, int argc, char** argv) {
   try {
     return static_cast<int>(dispatch(program, commands, normalised(argc, argv)));
   } catch (const UsageError& error) {
@@ -97,9 +96,12 @@ inline int run(std::string_view preset, const Commands& commands, int argc, char
   }
 }
 
-/// The whole program of a preset; `name` is its label, such as "tiny_char".
-template <Architecture M> int main(std::string_view name, int argc, char** argv) {
-  return run(name, {M::config, &train<M>, &generate<M>}, argc, argv);
+/// The whole program of a model: `name` is what it is called, such as "tiny_char"; `defaults` is how it is trained
+/// where the command line says nothing; `label` is the size that documents give it, where they do.
+template <Architecture M>
+int main(std::string_view name, const TrainOptions& defaults, int argc, char** argv, std::string_view label = {}) {
+  return run({std::string(name), argc > 0 ? argv[0] : "tinygpt-" + std::string(name), std::string(label), defaults},
+             {M::config, &train<M>, &generate<M>}, argc, argv);
 }
 
 }  // namespace tinygpt::cli

@@ -10,12 +10,15 @@
 
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/data/utf8.hpp>
+#include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
 
 struct Program {
-  std::string preset;   ///< "tiny_char"
-  std::string command;  ///< as the user called it, such as build/release/tinygpt-tiny_char
+  std::string preset;     ///< "tiny_char"
+  std::string command;    ///< as the user called it, such as build/release/tinygpt-tiny_char
+  std::string label;      ///< the size that documents give the model, "~3M"; empty where they give none
+  TrainOptions defaults;  ///< of train
 };
 
 /// One sentence on standard error.

@@ -97,7 +97,9 @@ template <Architecture M> class TrainingRun {
   static constexpr int most_skipped_in_a_row = 10;
 
   const TrainOptions& options() const { return trainer_->options(); }
-  std::int64_t tokens_per_step() const { return std::int64_t{options().batch_size} * M::config.ctx; }
+  std::int64_t tokens_per_step() const {
+    return std::int64_t{options().batch_size} * options().grad_accum_steps * M::config.ctx;
+  }
 
   void make_trainer() {
     check_memory(train_bytes<M>(Batch{state_.options.batch_size}), state_.options.batch_size);
@@ -105,7 +107,7 @@ template <Architecture M> class TrainingRun {
   }
 
   void begin() {
-    state_.options = applied(flags_, {});
+    state_.options = applied(flags_, program_.defaults);
     state_.checkpoint_interval =
         flags_.checkpoint_interval > 0 ? flags_.checkpoint_interval : state_.options.eval_interval;
     state_.data_bytes = static_cast<std::int64_t>(text_.size());
