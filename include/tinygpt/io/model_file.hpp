@@ -30,9 +30,9 @@ namespace model_file {
 inline const std::vector<std::string> required{"batch_size", "block_size", "vocab_size", "n_embd",
                                                "n_head",     "n_layer",    "dropout",    "bias"};
 inline const std::vector<std::string> optional{
-    "name",        "description",  "device",       "n_kv_head",    "ffn_hidden", "tie_weights",   "pos_encoding",
-    "mlp_type",    "norm_type",    "qk_norm",      "rope_theta",   "learning_rate", "max_iters",  "warmup_iters",
-    "weight_decay", "grad_clip",   "eval_interval", "grad_accum_steps"};
+    "name",         "description",  "device",       "n_kv_head", "ffn_hidden",    "tie_weights",
+    "pos_encoding", "mlp_type",     "norm_type",    "qk_norm",   "rope_theta",    "learning_rate",
+    "max_iters",    "warmup_iters", "weight_decay", "grad_clip", "eval_interval", "grad_accum_steps"};
 
 /// The words of the file for the kinds.
 inline constexpr config_text::Words<NormKind, 2> norms{{{NormKind::layer, "layernorm"}, {NormKind::rms, "rmsnorm"}}};
@@ -61,11 +61,14 @@ class Reader {
     const auto* const m = find(key);
     if (!m) return;
     const std::string is = ", not " + m->text;
-    const auto in_range = [&](double x) { return std::to_string(static_cast<std::int64_t>(std::clamp(
-                                              x, static_cast<double>(least), static_cast<double>(most)))); };
+    const auto in_range = [&](double x) {
+      return std::to_string(
+          static_cast<std::int64_t>(std::clamp(x, static_cast<double>(least), static_cast<double>(most))));
+    };
     if (m->value.is_string()) {
       const auto text = m->value.get<std::string>();
-      const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+      const bool digits =
+          !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
       wrong(key, "must be a number, not a string: " + m->text,
             digits ? in_range(std::stod(text)) + ", without quotes" : "a whole number");
     } else if (m->value.is_number_float()) {
@@ -123,7 +126,8 @@ class Reader {
       known.emplace_back(w);
     }
     const auto near = nearest_words(given, known);
-    wrong(key, "must be one of " + choices + ", not " + m->text, "\"" + (near.empty() ? known.front() : near.front()) + "\"");
+    wrong(key, "must be one of " + choices + ", not " + m->text,
+          "\"" + (near.empty() ? known.front() : near.front()) + "\"");
   }
 
   /// Keys that nobody knows, that come twice, or that are missing.
@@ -190,7 +194,8 @@ inline void read_training(Reader& reader, TrainOptions& t) {
   reader.count("max_iters", t.max_iters, 1, most);
   reader.count("warmup_iters", t.warmup_iters, 0, most);
   reader.count("eval_interval", t.eval_interval, 1, most);
-  reader.number("dropout", t.dropout, "a number from 0 to below 1", [](double x) { return x >= 0 && x < 1; }, "0.1");
+  reader.number(
+      "dropout", t.dropout, "a number from 0 to below 1", [](double x) { return x >= 0 && x < 1; }, "0.1");
   const double before = t.learning_rate;
   reader.number("learning_rate", t.learning_rate, "a number above 0", above_zero, "0.0003");
   if (t.learning_rate != before) t.min_learning_rate = t.learning_rate / 10;
@@ -232,7 +237,8 @@ inline ModelFile read_model_file(const std::filesystem::path& path) {
   return parse_model_file(read_small_file(path, 1'000'000));
 }
 
-/// Can a file say this architecture? It has no words for a head size of its own, for some biases only, for no positions.
+/// Can a file say this architecture? It has no words for a head size of its own, for some biases only, for no
+/// positions.
 inline bool model_file_can_say(const Config& c) {
   return c.head_dim * c.query_heads == c.embd && c.positions != PositionKind::none &&
          (c.bias == BiasSet::none || c.bias == BiasSet::all);

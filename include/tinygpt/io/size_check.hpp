@@ -59,7 +59,8 @@ inline std::string nearest_divisors(int value, int whole) {
 }  // namespace size_check
 
 /// Do the sizes fit together? `c` as given, 0 where left open or already reported.
-inline void check_sizes(const Config& c, const std::function<void(const char* field, std::string, std::string)>& wrong) {
+inline void check_sizes(const Config& c,
+                        const std::function<void(const char* field, std::string, std::string)>& wrong) {
   using namespace size_check;
   const auto text = [](int n) { return std::to_string(n); };
   if (c.embd > 0 && c.query_heads > 0 && c.head_dim == 0) {
@@ -68,13 +69,15 @@ inline void check_sizes(const Config& c, const std::function<void(const char* fi
       wrong("n_embd", "must be a multiple of n_head (" + text(c.query_heads) + "), not " + text(c.embd),
             nearest_multiples(c.embd, unit));
     } else if (c.embd % unit != 0) {
-      wrong("n_embd", "gives heads of n_embd / n_head = " + text(c.embd / c.query_heads) +
-                          ", which must be even: RoPE rotates pairs",
+      wrong("n_embd",
+            "gives heads of n_embd / n_head = " + text(c.embd / c.query_heads) +
+                ", which must be even: RoPE rotates pairs",
             nearest_multiples(c.embd, unit));
     }
   }
   if (c.head_dim % 2 != 0 && c.positions == rope) {
-    wrong("head_dim", "must be even, not " + text(c.head_dim) + ": RoPE rotates pairs", nearest_multiples(c.head_dim, 2));
+    wrong("head_dim", "must be even, not " + text(c.head_dim) + ": RoPE rotates pairs",
+          nearest_multiples(c.head_dim, 2));
   }
   if (c.query_heads > 0 && c.kv_heads > 0 && c.query_heads % c.kv_heads != 0) {
     wrong("n_kv_head", "must divide n_head (" + text(c.query_heads) + "), not " + text(c.kv_heads),

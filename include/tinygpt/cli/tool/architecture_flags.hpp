@@ -52,11 +52,16 @@ inline BiasSet parse_bias(const std::string& text) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
     const std::string word = text.substr(at, comma - at);
     at = comma + 1;
-    if (word == "all" || word == "true") set = set | BiasSet::all;
-    else if (word == "attn_in") set = set | attn_in;
-    else if (word == "attn_out") set = set | attn_out;
-    else if (word == "ffn") set = set | BiasSet::ffn;
-    else if (word == "head") set = set | BiasSet::head;
+    if (word == "all" || word == "true")
+      set = set | BiasSet::all;
+    else if (word == "attn_in")
+      set = set | attn_in;
+    else if (word == "attn_out")
+      set = set | attn_out;
+    else if (word == "ffn")
+      set = set | BiasSet::ffn;
+    else if (word == "head")
+      set = set | BiasSet::head;
     else if (word != "none" && word != "false")
       throw UsageError("--bias must be all, none, or attn_in, attn_out, ffn and head joined by commas, not '" +
                        printable(text) + "': see --help");
@@ -78,11 +83,14 @@ inline int parse_size(std::string_view flag, std::string_view text, int most) {
 }
 
 inline void add_flags(CLI::App& app, ArchitectureFlags& flags) {
-  static constexpr const char* help[] = {"Layers (L)", "Width (C)", "Query heads (Hq)",
+  static constexpr const char* help[] = {"Layers (L)",
+                                         "Width (C)",
+                                         "Query heads (Hq)",
                                          "Key/value heads (Hkv) (default --n-head)",
                                          "Size of a head (Dh) (default C / Hq)",
                                          "Feed-forward width (F) (default 4C; swiglu: 8C / 3)",
-                                         "Context (T) (default 1024)", "Vocabulary (V) (default 50304)"};
+                                         "Context (T) (default 1024)",
+                                         "Vocabulary (V) (default 50304)"};
   for (std::size_t i = 0; i < std::size(size_fields); ++i) {
     const SizeField& field = size_fields[i];
     std::string flag = "--" + std::string(field.name);
@@ -107,7 +115,8 @@ inline void add_flags(CLI::App& app, ArchitectureFlags& flags) {
   word("--rope-theta", "Base of RoPE's angles (default 10000)",
        [&c](const std::string& w) { c.rope_base = parse_size("--rope-theta", w, INT_MAX); });
   const auto flag = [&](const char* name, const char* text, auto set) {
-    app.add_flag_callback(name, [&flags, set] { set(), flags.given = true; }, text);
+    app.add_flag_callback(
+        name, [&flags, set] { set(), flags.given = true; }, text);
   };
   flag("--qk-norm", "Normalise queries and keys", [&c] { c.qk_norm = true; });
   flag("--untied", "An output projection of its own", [&c] { c.head = untied; });
@@ -129,17 +138,21 @@ inline Config ask_for_architecture() {
     for (;;) {
       std::fprintf(stderr, "%s [%s]: ", question.c_str(), otherwise.c_str());
       std::string answer;
-      if (!std::getline(std::cin, answer)) throw Error("the answers ended before the questions: answer each, or use flags");
+      if (!std::getline(std::cin, answer))
+        throw Error("the answers ended before the questions: answer each, or use flags");
       try {
         return take(answer.empty() ? otherwise : answer);
       } catch (const UsageError& error) {
-        std::fprintf(stderr, "  %s\n", printable(std::string_view(error.what()).substr(0, std::string_view(error.what()).rfind(": see"))).c_str());
+        std::fprintf(
+            stderr, "  %s\n",
+            printable(std::string_view(error.what()).substr(0, std::string_view(error.what()).rfind(": see"))).c_str());
       }
     }
   };
   Config& c = flags.config;
   const auto size = [&](const char* question, int Config::*member, int otherwise, int most) {
-    ask(question, std::to_string(otherwise), [&](const std::string& text) { c.*member = parse_size(question, text, most); });
+    ask(question, std::to_string(otherwise),
+        [&](const std::string& text) { c.*member = parse_size(question, text, most); });
   };
   size("layers", &Config::layers, 12, 10'000);
   size("width", &Config::embd, 768, 1'000'000);

@@ -65,12 +65,12 @@ inline std::array<std::string, static_cast<std::size_t>(Part::count)> formulas(c
   text[0] = "V C" + std::string(c.positions == learned ? " + T C" : "") + " = " + V + " x " + C +
             (c.positions == learned ? " + " + n(c.ctx) + " x " + C : "");
   text[1] = grouped_heads || c.query_width() != c.embd
-                ? "L (2 C Hq Dh + 2 C Hkv Dh) = " + L + " x (2 x " + C + " x " + q + " x " + Dh + " + 2 x " + C + " x " +
-                      kv + " x " + Dh + ")"
+                ? "L (2 C Hq Dh + 2 C Hkv Dh) = " + L + " x (2 x " + C + " x " + q + " x " + Dh + " + 2 x " + C +
+                      " x " + kv + " x " + Dh + ")"
                 : "L 4 C^2 = " + L + " x 4 x " + C + "^2";
   text[2] = std::string(gated ? "L 3 C F = " : "L 2 C F = ") + L + (gated ? " x 3 x " : " x 2 x ") + C + " x " + F;
-  text[3] = std::string(ln ? "(2 L + 1) 2 C" : "(2 L + 1) C") + (c.qk_norm ? " + L 2 Dh" : "") + " = (2 x " + L + " + 1) x " +
-            (ln ? "2 x " : "") + C + (c.qk_norm ? " + " + L + " x 2 x " + Dh : "");
+  text[3] = std::string(ln ? "(2 L + 1) 2 C" : "(2 L + 1) C") + (c.qk_norm ? " + L 2 Dh" : "") + " = (2 x " + L +
+            " + 1) x " + (ln ? "2 x " : "") + C + (c.qk_norm ? " + " + L + " x 2 x " + Dh : "");
   std::string letters, numbers;
   const auto add = [&](BiasSet set, const char* letter, std::int64_t size) {
     if (!contains(c.bias, set)) return;

@@ -44,7 +44,9 @@ inline const Preset& preset_named(std::string_view name) {
                    did_you_mean(name, preset_names(), "tinygpt presets lists them all"));
 }
 
-inline std::string heads_text(const Config& c) { return std::to_string(c.query_heads) + "/" + std::to_string(c.kv_heads); }
+inline std::string heads_text(const Config& c) {
+  return std::to_string(c.query_heads) + "/" + std::to_string(c.kv_heads);
+}
 
 /// Bytes to train as the preset's defaults say: one batch of full contexts at a time.
 inline std::int64_t default_train_bytes(const Preset& p) {
@@ -57,15 +59,17 @@ inline std::int64_t parse_bytes(std::string_view flag, std::string_view text) {
   const auto [at, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   std::string unit(at, text.data() + text.size());
   unit.erase(0, unit.find_first_not_of(' ') == std::string::npos ? unit.size() : unit.find_first_not_of(' '));
-  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const std::size_t power = unit.empty() || unit == "b" ? 0 : std::string_view(" kmgt").find(unit[0]);
   const std::string rest = unit.empty() || power == 0 ? "" : unit.substr(1);
   const bool binary = rest == "ib" || rest.empty(), decimal = rest == "b";
   double bytes = value;
   for (std::size_t i = 0; power != std::string_view::npos && i < power; ++i) bytes *= decimal ? 1000 : 1024;
-  if (text.empty() || fault != std::errc{} || power == std::string_view::npos || !(binary || decimal) || !(bytes >= 1) ||
-      bytes > 1e18) {
-    throw UsageError(std::string(flag) + " must be a size such as 8GiB or 50MB, not '" + printable(text) + "': see --help");
+  if (text.empty() || fault != std::errc{} || power == std::string_view::npos || !(binary || decimal) ||
+      !(bytes >= 1) || bytes > 1e18) {
+    throw UsageError(std::string(flag) + " must be a size such as 8GiB or 50MB, not '" + printable(text) +
+                     "': see --help");
   }
   return static_cast<std::int64_t>(bytes);
 }
@@ -75,9 +79,9 @@ inline double parse_count(std::string_view flag, std::string_view text) {
   double value = 0;
   const auto [at, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view unit(at, static_cast<std::size_t>(text.data() + text.size() - at));
-  const double scale = unit.empty()                 ? 1
-                       : unit == "k" || unit == "K" ? 1e3
-                       : unit == "m" || unit == "M" ? 1e6
+  const double scale = unit.empty()                                               ? 1
+                       : unit == "k" || unit == "K"                               ? 1e3
+                       : unit == "m" || unit == "M"                               ? 1e6
                        : unit == "g" || unit == "G" || unit == "b" || unit == "B" ? 1e9
                        : unit == "t" || unit == "T"                               ? 1e12
                                                                                   : 0;

@@ -26,9 +26,12 @@ inline std::string identifier(std::string name) {
   }
   if (name.empty() || (name[0] >= '0' && name[0] <= '9')) name.insert(0, "_");
   constexpr std::string_view reserved =
-      " alignas alignof and asm auto bitand bitor bool break case catch char class compl concept const consteval constexpr"
-      " constinit continue decltype default delete do double else enum explicit export extern false final float for friend"
-      " goto if inline int long mutable namespace new noexcept not nullptr operator or override private protected public"
+      " alignas alignof and asm auto bitand bitor bool break case catch char class compl concept const consteval "
+      "constexpr"
+      " constinit continue decltype default delete do double else enum explicit export extern false final float for "
+      "friend"
+      " goto if inline int long mutable namespace new noexcept not nullptr operator or override private protected "
+      "public"
       " register requires return short signed sizeof static struct switch template this throw true try typedef typeid"
       " typename union unsigned using virtual void volatile while xor ";
   if (reserved.find(" " + name + " ") != std::string_view::npos) {
@@ -86,7 +89,8 @@ inline std::string header_text(const std::string& name, const std::string& from,
   std::replace(count.begin(), count.end(), ',', '\'');
   std::string about = one_line(model.description);
   std::replace(about.begin(), about.end(), '\\', '/');  // a backslash at the end would go on with the comment
-  return "// " + name + (about.empty() ? "" : ": " + about) + "\n// Made from " + one_line(from) + " by tinygpt new.\n" +
+  return "// " + name + (about.empty() ? "" : ": " + about) + "\n// Made from " + one_line(from) +
+         " by tinygpt new.\n" +
          "#pragma once\n\n#include <tinygpt/model/gpt.hpp>\n#include <tinygpt/train/options.hpp>\n\n" +
          "namespace tinygpt::models {\n\n" + wrapped_type(name, model.config) + "static_assert(" + name +
          "::param_count == " + count + ");\n\ninline constexpr TrainOptions " + name + "_defaults" +

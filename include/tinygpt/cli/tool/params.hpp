@@ -32,7 +32,8 @@ inline Config chosen_architecture(const ParamsFlags& flags) {
   if (flags.interactive) return ask_for_architecture();
   if (flags.architecture.given) return flags.architecture.checked();
   if (flags.show_formula) return preset_named("small").config;
-  throw UsageError("params needs --preset NAME, --config FILE, --interactive or --n-layer N --n-embd N --n-head N: see --help");
+  throw UsageError(
+      "params needs --preset NAME, --config FILE, --interactive or --n-layer N --n-embd N --n-head N: see --help");
 }
 
 inline Exit run(const ParamsFlags& flags) {
@@ -59,7 +60,8 @@ inline Exit run(const ParamsFlags& flags) {
   rows.push_back({"all", grouped(total), "100.0 %"});
   if (flags.show_formula) rows.front().push_back("made of");
   std::printf("%s\n\n%s", type_text(c).c_str(), table_text(rows, "lrrl").c_str());
-  if (c.head == tied) std::printf("\nThe head is tied: Head<untied> would add %s.\n", grouped(std::int64_t{c.vocab} * c.embd).c_str());
+  if (c.head == tied)
+    std::printf("\nThe head is tied: Head<untied> would add %s.\n", grouped(std::int64_t{c.vocab} * c.embd).c_str());
   return Exit::done;
 }
 

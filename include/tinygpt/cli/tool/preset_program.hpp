@@ -43,7 +43,8 @@ inline std::string build_directory() {
     if (errno != ENOENT) throw file_error("run", program, errno);
   }
   if (presets::find(name)) {
-    throw Error(program.string() + " is not built yet: cmake --build " + build_directory() + " --target tinygpt-" + name);
+    throw Error(program.string() + " is not built yet: cmake --build " + build_directory() + " --target tinygpt-" +
+                name);
   }
   std::vector<std::string> choices = commands;
   for (const auto& preset : preset_names()) choices.push_back(preset);

@@ -48,8 +48,9 @@ inline Exit show_one(const Preset& p, bool json) {
   }
   const TrainOptions& t = p.defaults;
   const auto forward = static_cast<double>(forward_flops_per_token(c, c.ctx));
-  const std::string batch = std::to_string(t.batch_size) + " x " + grouped(c.ctx) + " tokens" +
-                            (t.grad_accum_steps > 1 ? ", " + std::to_string(t.grad_accum_steps) + " times per step" : "");
+  const std::string batch =
+      std::to_string(t.batch_size) + " x " + grouped(c.ctx) + " tokens" +
+      (t.grad_accum_steps > 1 ? ", " + std::to_string(t.grad_accum_steps) + " times per step" : "");
   std::printf("%s\n\n", type_text(c).c_str());
   const std::vector<std::vector<std::string>> facts{
       {"name", std::string(p.name) + ", of the " + std::string(p.family) + " family"},
@@ -58,9 +59,9 @@ inline Exit show_one(const Preset& p, bool json) {
       {"memory to train", memory_text(default_train_bytes(p)) + " on batches of " + batch},
       {"memory to generate", memory_text(generate_bytes(c))},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) + " to train"},
-      {"training defaults", format("learning rate %g, dropout %g, %lld iterations after %lld of warmup", t.learning_rate,
-                                   t.dropout, static_cast<long long>(t.max_iters),
-                                   static_cast<long long>(t.warmup_iters))},
+      {"training defaults",
+       format("learning rate %g, dropout %g, %lld iterations after %lld of warmup", t.learning_rate, t.dropout,
+              static_cast<long long>(t.max_iters), static_cast<long long>(t.warmup_iters))},
       {"source", std::string(p.source)}};
   std::fputs(table_text(facts, "ll").c_str(), stdout);
   std::printf("\n%s", tensors_text(table).c_str());
@@ -89,7 +90,8 @@ inline Exit list_presets(const std::vector<const Preset*>& chosen) {
   }
   std::fputs(table_text(rows, "llrrrrrrrrrrr").c_str(), stdout);
   std::printf(
-      "\nL layers, C width, heads query/key-value, F feed-forward width, T context, V vocabulary. Memory to train is that\n"
+      "\nL layers, C width, heads query/key-value, F feed-forward width, T context, V vocabulary. Memory to train is "
+      "that\n"
       "of the default batch, FLOPs/token those of training. tinygpt presets NAME shows one in full.\n");
   return Exit::done;
 }

@@ -52,7 +52,8 @@ inline Exit run(const ValidateFlags& flags) {
     std::printf("%s is right\n\n%s\n", one_line(flags.file).c_str(), type_text(file.config).c_str());
     std::printf("  %s parameters; %s of memory to train on batches of %d\n",
                 grouped(ParamTable(file.config).param_count()).c_str(),
-                memory_text(train_bytes(file.config, Batch{t.batch_size}, Time{file.config.ctx})).c_str(), t.batch_size);
+                memory_text(train_bytes(file.config, Batch{t.batch_size}, Time{file.config.ctx})).c_str(),
+                t.batch_size);
     for (const auto& note : file.notes) std::printf("  note: %s\n", note.c_str());
     return Exit::done;
   }
