@@ -6,7 +6,7 @@
 
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
-#include <tinygpt/io/config_json.hpp>
+#include <tinygpt/io/model_file.hpp>
 #include <tinygpt/io/safetensors.hpp>
 #include <tinygpt/layout/arena.hpp>
 #include <tinygpt/train/trainer.hpp>
@@ -67,9 +67,12 @@ inline Json info_json(const Program& program, const Config& config) {
                        {"weight_decay", row.decay == Decay::yes}});
   }
   const std::int64_t forward = forward_flops_per_token(config, config.ctx);
+  const Json file =
+      model_file_can_say(config) ? Json(model_file_json(program.preset, config, program.defaults)) : nullptr;
   return {{"name", program.preset},
           {"type", type_text(config)},
           {"architecture", config_to_json(config)},
+          {"config", file},
           {"parameters", table.param_count()},
           {"train_bytes", train_bytes(config, Batch{TrainOptions{}.batch_size}, Time{config.ctx})},
           {"train_batch_size", TrainOptions{}.batch_size},

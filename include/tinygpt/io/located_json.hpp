@@ -1,6 +1,7 @@
 // JSON that a person wrote: one flat object, read so that every mistake can be shown with its line.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 #include <optional>
@@ -96,8 +97,8 @@ class Reader {
   }
 
  private:
-  /// The parser is at most one character past the token that it speaks of, and no token holds a line break.
-  int line() const { return line_of(offset_ < 2 ? 0 : offset_ - 2); }
+  /// Of the last character that the parser read: the end of the token that it speaks of, or the one after it.
+  int line() const { return line_of(offset_ == 0 ? 0 : offset_ - 1); }
   int line_of(std::size_t offset) const {
     const auto end = text_.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text_.size()));
     return 1 + static_cast<int>(std::count(text_.begin(), end, '\n'));

@@ -33,11 +33,11 @@ struct Data {
 /// How much text the documents that the presets come from want for a model of this size. Their classes are tiny, small,
 /// 150M, 350M and 750M; here a model belongs to the one whose size is nearest.
 constexpr const char* rule_of_thumb(std::int64_t parameters) {
-  if (parameters < 18'000'000) return "to 10 MB";
-  if (parameters < 70'000'000) return "to 100 MB";
-  if (parameters < 230'000'000) return "10 MB-1 GB; own field 10-50 M tokens";
-  if (parameters < 510'000'000) return "100 MB-10 GB; own field 50-200 M tokens";
-  return "from 1 GB; own field 100-500 M tokens";
+  if (parameters < 18'000'000) return "up to 10 MB";
+  if (parameters < 70'000'000) return "up to 100 MB";
+  if (parameters < 230'000'000) return "10 MB-1 GB; domain 10-50 M tokens";
+  if (parameters < 510'000'000) return "100 MB-10 GB; domain 50-200 M tokens";
+  return "from 1 GB; domain 100-500 M tokens";
 }
 
 struct FitRow {
@@ -106,7 +106,8 @@ inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& dat
   }
   if (best) {
     return {best, "the largest that trains at its own batch of " + std::to_string(best->preset->defaults.batch_size) +
-                      " in this memory; it wants " + count(best->wanted) + " tokens"};
+                      " in this memory; it wants " + count(best->wanted) +
+                      " tokens, and with --data-size or --tokens the answer would mind the data"};
   }
   return {largest, "the largest that fits, on " + std::to_string(largest->batch) + " sequences at a time with " +
                        std::to_string(largest->accumulation) + " accumulation steps"};

@@ -95,6 +95,7 @@ inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, 
              {"train_bytes", row.bytes},
              {"tokens_wanted", row.wanted},
              {"documents_say", rule_of_thumb(row.parameters)}};
+    if (row.config != row.preset->config) r["type"] = type_text(row.config);
     if (row.seconds > 0) r["seconds"] = row.seconds, r["tokens_per_second"] = row.rate;
     report["presets"].push_back(r);
   }
@@ -139,6 +140,12 @@ inline Exit run(const FitFlags& flags) {
       "for\n"
       "a batch of 1. Wants tokens: 20 per parameter (Hoffmann et al. 2022).%s\n\n",
       q.throughput ? " Time: for those, or for four passes over less data." : "");
+  if (take.row && take.row->config != take.row->preset->config) {
+    std::printf(
+        "These are the presets with another context; such a one is built by\n  tinygpt_add_preset(%s_%d TYPE "
+        "\"%s\")\n\n",
+        std::string(take.row->preset->name).c_str(), flags.context, type_text(take.row->config).c_str());
+  }
   std::printf("Take %s: %s.\n", take.row ? std::string(take.row->preset->name).c_str() : "none", take.reason.c_str());
   return Exit::done;
 }

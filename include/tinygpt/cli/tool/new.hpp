@@ -60,22 +60,33 @@ inline std::string wrapped_type(const std::string& name, const Config& config) {
   return text + ";\n";
 }
 
+/// The fewest digits that give the same number back.
+template <class N> std::string shortest(N value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+/// The members that differ from TrainOptions' own values, as an initialiser.
 inline std::string defaults_text(const TrainOptions& t) {
   const TrainOptions d;
   std::string text;
   const auto add = [&](const char* name, const auto& value, const auto& otherwise) {
     if (value == otherwise) return;
     text += text.empty() ? "" : ",\n    ";
-    if constexpr (std::is_floating_point_v<std::remove_cvref_t<decltype(value)>>)
-      text += format(".%s = %.17g", name, value);
-    else
-      text += format(".%s = %lld", name, static_cast<long long>(value));
+    text += "." + std::string(name) + " = " + shortest(value);
   };
   add("max_iters", t.max_iters, d.max_iters);
   add("batch_size", t.batch_size, d.batch_size);
   add("grad_accum_steps", t.grad_accum_steps, d.grad_accum_steps);
   add("learning_rate", t.learning_rate, d.learning_rate);
-  add("min_learning_rate", t.min_learning_rate, d.min_learning_rate);
+  if (t.min_learning_rate == t.learning_rate / 10) {
+    // The quotient has the same bits, and a reader sees where it comes from.
+    if (t.learning_rate != d.learning_rate) {
+      text += ",\n    .min_learning_rate = " + shortest(t.learning_rate) + " / 10";
+    }
+  } else {
+    add("min_learning_rate", t.min_learning_rate, d.min_learning_rate);
+  }
   add("warmup_iters", t.warmup_iters, d.warmup_iters);
   add("weight_decay", t.weight_decay, d.weight_decay);
   add("grad_clip", t.grad_clip, d.grad_clip);
