@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/cli/exit.hpp>
+#include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/model_file.hpp>
 #include <tinygpt/io/safetensors.hpp>
 #include <tinygpt/layout/arena.hpp>
-#include <tinygpt/train/trainer.hpp>
 
 namespace tinygpt::cli {
 

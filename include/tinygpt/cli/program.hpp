@@ -2,13 +2,13 @@
 #pragma once
 
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <string>
 #include <string_view>
 
 #include <unistd.h>
 
-#include <tinygpt/cli/flags.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/train/options.hpp>
 

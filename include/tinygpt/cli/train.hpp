@@ -5,12 +5,11 @@
 #include <optional>
 #include <string>
 
+#include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/train_flags.hpp>
 #include <tinygpt/cli/train_report.hpp>
-#include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/data/text_file.hpp>
-#include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
 
@@ -50,18 +49,18 @@ inline std::string resume_command(const Program& program, const TrainFlags& flag
 }
 
 /// A run from its first iteration to its last, or to whatever ends it earlier.
-template <Architecture M> class TrainingRun {
+class TrainingRun {
  public:
-  TrainingRun(const Program& program, const TrainFlags& flags)
+  TrainingRun(const Program& program, const Model& model, const TrainFlags& flags)
       : program_(program),
+        model_(model),
         flags_(flags),
         text_(read_text_file(flags.input_file)),
-        split_(split_text(text_, M::config.ctx, flags.input_file)),
+        split_(split_text(text_, model.config.ctx, flags.input_file)),
         run_(flags.out),
-        tokenizer_(CharacterTokenizer::learn(text_, M::config.vocab)),
+        tokenizer_(CharacterTokenizer::learn(text_, model.config.vocab)),
         train_(tokenizer_.encode(split_.train)),
-        validation_(tokenizer_.encode(split_.validation)),
-        ctx_(flags.threads) {
+        validation_(tokenizer_.encode(split_.validation)) {
     check_out(run_, flags);
     run_.lock();
     if (flags.resume)
@@ -98,12 +97,13 @@ template <Architecture M> class TrainingRun {
 
   const TrainOptions& options() const { return trainer_->options(); }
   std::int64_t tokens_per_step() const {
-    return std::int64_t{options().batch_size} * options().grad_accum_steps * M::config.ctx;
+    return std::int64_t{options().batch_size} * options().grad_accum_steps * model_.config.ctx;
   }
 
   void make_trainer() {
-    check_memory(train_bytes<M>(Batch{state_.options.batch_size}), state_.options.batch_size);
-    trainer_.emplace(ctx_, state_.options);
+    check_memory(train_bytes(model_.config, Batch{state_.options.batch_size}, Time{model_.config.ctx}),
+                 state_.options.batch_size);
+    trainer_ = model_.trainer(flags_.threads, state_.options);
   }
 
   void begin() {
@@ -118,7 +118,7 @@ template <Architecture M> class TrainingRun {
 
   void restore() {
     const auto load = [&](const std::filesystem::path& path) {
-      state_ = load_trainer_state(path, M::config);
+      state_ = load_trainer_state(path, model_.config);
       if (state_.data_bytes != static_cast<std::int64_t>(text_.size()) || state_.data_crc32c != text_crc()) {
         throw Error(path.string() + " was trained on another text than " + flags_.input_file +
                     ": give the same text, or begin anew with another --out");
@@ -126,8 +126,8 @@ template <Architecture M> class TrainingRun {
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
-      tokenizer_ = load_model(path, M::config, trainer_->weights());
-      load_moments(path, M::config, trainer_->first_moments(), trainer_->second_moments());
+      tokenizer_ = load_model(path, model_.config, trainer_->weights());
+      load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
     };
     load_newest(run_.path(), load, [&](const char* sentence) {
@@ -138,10 +138,11 @@ template <Architecture M> class TrainingRun {
   std::uint32_t text_crc() const { return crc32c(std::as_bytes(std::span(text_.data(), text_.size()))); }
 
   void announce() const {
-    std::printf("%s\n", type_text(M::config).c_str());
+    std::printf("%s\n", type_text(model_.config).c_str());
     std::printf("  %s parameters; %s of memory to train on batches of %d x %d tokens, with %d threads\n",
-                grouped(M::param_count).c_str(), memory_text(train_bytes<M>(Batch{options().batch_size})).c_str(),
-                options().batch_size, M::config.ctx, ctx_.threads());
+                grouped(ParamTable(model_.config).param_count()).c_str(),
+                memory_text(train_bytes(model_.config, Batch{options().batch_size}, Time{model_.config.ctx})).c_str(),
+                options().batch_size, model_.config.ctx, trainer_->threads());
     std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
                 flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
                 grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
@@ -192,7 +193,7 @@ template <Architecture M> class TrainingRun {
     state_.iteration = trainer_->iteration();
     state_.updates = trainer_->updates();
     state_.skipped = trainer_->skipped();
-    save_checkpoint(run_.step_path(state_.iteration), program_.preset, M::config, tokenizer_,
+    save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, tokenizer_,
                     {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments()}, state_);
     run_.prune(2);
   }
@@ -229,19 +230,19 @@ template <Architecture M> class TrainingRun {
   }
 
   const Program& program_;
+  const Model& model_;
   const TrainFlags& flags_;
   std::string text_;
   Split split_;
   RunDirectory run_;
   CharacterTokenizer tokenizer_;
   TokenStream train_, validation_;
-  cpu::Context ctx_;
   TrainerState state_;
-  std::optional<Trainer<M, cpu::Context>> trainer_;
+  std::unique_ptr<AnyTrainer> trainer_;
 };
 
-template <Architecture M> Exit train(const Program& program, const TrainFlags& flags) {
-  return TrainingRun<M>(program, flags).run();
+inline Exit train(const Program& program, const Model& model, const TrainFlags& flags) {
+  return TrainingRun(program, model, flags).run();
 }
 
 }  // namespace tinygpt::cli
