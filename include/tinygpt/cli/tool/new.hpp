@@ -98,8 +98,11 @@ inline std::string defaults_text(const TrainOptions& t) {
 inline std::string header_text(const std::string& name, const std::string& from, const ModelFile& model) {
   std::string count = grouped(ParamTable(model.config).param_count());
   std::replace(count.begin(), count.end(), ',', '\'');
-  std::string about = one_line(model.description);
-  std::replace(about.begin(), about.end(), '\\', '/');  // a backslash at the end would go on with the comment
+  std::string about = model.description;
+  std::replace(about.begin(), about.end(), '\n', ' ');
+  std::replace(about.begin(), about.end(), '\\', '/');  // at the end of a line it would go on with the comment
+  about = one_line(about);
+  std::replace(about.begin(), about.end(), '\\', '/');
   return "// " + name + (about.empty() ? "" : ": " + about) + "\n// Made from " + one_line(from) +
          " by tinygpt new.\n" +
          "#pragma once\n\n#include <tinygpt/model/gpt.hpp>\n#include <tinygpt/train/options.hpp>\n\n" +
