@@ -3,7 +3,7 @@
 #include <string>
 
 #include <tinygpt/io/model_file.hpp>
-#include <tinygpt/layout/arena.hpp>
+#include <tinygpt/layout/memory.hpp>
 #include <tinygpt/presets/all.hpp>
 
 #include "catch.hpp"

@@ -40,6 +40,7 @@ class AnyGenerator {
 /// What the commands need of a model's type. `threads`: 0 for as many as the machine has.
 struct Model {
   Config config;
+  std::int64_t (*train_workspace)(int threads);  ///< bytes that the backend takes beside the arenas
   std::unique_ptr<AnyTrainer> (*trainer)(int threads, const TrainOptions& options);
   std::unique_ptr<AnyGenerator> (*generator)(int threads, std::span<const float> weights);
 };

@@ -52,6 +52,9 @@ template <Architecture M> class GeneratorOf final : public AnyGenerator {
 
 template <Architecture M> Model model_of() {
   return {M::config,
+          [](int threads) {
+            return cpu::train_workspace(M::config, M::config.ctx, threads > 0 ? threads : cpu::hardware_threads());
+          },
           [](int threads, const TrainOptions& options) -> std::unique_ptr<AnyTrainer> {
             return std::make_unique<TrainerOf<M>>(threads, options);
           },

@@ -3,7 +3,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -36,15 +35,6 @@ inline std::string shell_quoted(const std::string& word) {
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
-}
-
-/// Bytes of memory that can be had without swapping; -1 where the system does not say.
-inline std::int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("MemAvailable:")) return 1024 * std::strtoll(line.c_str() + 13, nullptr, 10);
-  }
-  return -1;
 }
 
 /// While it lives, Ctrl-C and SIGTERM are noted instead of obeyed; the second one ends the program at once.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/train_flags.hpp>
@@ -32,15 +33,6 @@ inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
   }
 }
 
-/// Refuses what would make the machine swap or kill the program.
-inline void check_memory(std::int64_t bytes, int batch_size) {
-  const std::int64_t available = available_memory();
-  if (available < 0 || bytes <= available) return;
-  throw OutOfMemory("training takes " + memory_text(bytes) + " of memory with --batch-size " +
-                    std::to_string(batch_size) + ", but " + memory_text(available) +
-                    " are available: lower --batch-size or close other programs");
-}
-
 /// The command that goes on with a run.
 inline std::string resume_command(const Program& program, const TrainFlags& flags) {
   return shell_quoted(program.command) + " train --input-file " + shell_quoted(flags.input_file) + " --out " +
@@ -55,6 +47,7 @@ class TrainingRun {
       : program_(program),
         model_(model),
         flags_(flags),
+        memory_(expected_memory()),
         text_(read_text_file(flags.input_file)),
         split_(split_text(text_, model.config.ctx, flags.input_file)),
         run_(flags.out),
@@ -100,11 +93,31 @@ class TrainingRun {
     return std::int64_t{options().batch_size} * options().grad_accum_steps * model_.config.ctx;
   }
 
-  void make_trainer() {
-    check_memory(train_bytes(model_.config, Batch{state_.options.batch_size}, Time{model_.config.ctx}),
-                 state_.options.batch_size);
-    trainer_ = model_.trainer(flags_.threads, state_.options);
+  /// The options with which the run begins or goes on. What is wrong with the checkpoints is told when they are loaded.
+  TrainOptions first_options() const {
+    if (!flags_.resume) return applied(flags_, program_.defaults);
+    if (RunDirectory(flags_.out).steps().empty()) return program_.defaults;
+    const auto options = [&](const auto& path) { return load_trainer_state(path, model_.config).options; };
+    return applied(flags_, load_newest(flags_.out, options, [](const char*) {}));
   }
+
+  /// Says what the run will take, and refuses what does not fit, before anything is allocated.
+  TrainMemory expected_memory() const {
+    const TrainOptions options = first_options();
+    TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx});
+    memory.workspace = model_.train_workspace(flags_.threads);
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
+    memory.corpus = error ? 0 : corpus_memory(static_cast<std::int64_t>(bytes));
+    const std::int64_t available = available_memory();
+    std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
+    if (available >= 0) std::printf("memory available: %s\n", memory_text(available).c_str());
+    std::fflush(stdout);
+    check_memory(model_.config, memory, options.batch_size, available);
+    return memory;
+  }
+
+  void make_trainer() { trainer_ = model_.trainer(flags_.threads, state_.options); }
 
   void begin() {
     state_.options = applied(flags_, program_.defaults);
@@ -139,10 +152,11 @@ class TrainingRun {
 
   void announce() const {
     std::printf("%s\n", type_text(model_.config).c_str());
-    std::printf("  %s parameters; %s of memory to train on batches of %d x %d tokens, with %d threads\n",
-                grouped(ParamTable(model_.config).param_count()).c_str(),
-                memory_text(train_bytes(model_.config, Batch{options().batch_size}, Time{model_.config.ctx})).c_str(),
-                options().batch_size, model_.config.ctx, trainer_->threads());
+    const std::string accumulated =
+        options().grad_accum_steps > 1 ? std::to_string(options().grad_accum_steps) + " times " : "";
+    std::printf("  %s parameters; %s%d x %d tokens a step, with %d threads; %s of memory\n",
+                grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
+                model_.config.ctx, trainer_->threads(), memory_text(memory_.total()).c_str());
     std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
                 flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
                 grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
@@ -232,6 +246,7 @@ class TrainingRun {
   const Program& program_;
   const Model& model_;
   const TrainFlags& flags_;
+  TrainMemory memory_;
   std::string text_;
   Split split_;
   RunDirectory run_;

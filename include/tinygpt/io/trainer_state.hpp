@@ -6,7 +6,7 @@
 #include <string>
 
 #include <tinygpt/io/json.hpp>
-#include <tinygpt/train/trainer.hpp>
+#include <tinygpt/train/options.hpp>
 
 namespace tinygpt {
 
@@ -50,15 +50,19 @@ inline std::optional<double> loss_from_json(const Json& json, const char* key, c
 
 }  // namespace trainer_state
 
+inline Json options_to_json(const TrainOptions& options) {
+  Json json;
+  trainer_state::for_each_option(options, [&](const char* name, const auto& value) { json[name] = value; });
+  return json;
+}
+
 inline Json trainer_state_to_json(const TrainerState& state) {
-  Json options;
-  trainer_state::for_each_option(state.options, [&](const char* name, const auto& value) { options[name] = value; });
   return {{"format", "tinygpt-trainer"},
           {"format_version", 1},
           {"iteration", state.iteration},
           {"updates", state.updates},
           {"skipped", state.skipped},
-          {"options", options},
+          {"options", options_to_json(state.options)},
           {"checkpoint_interval", state.checkpoint_interval},
           {"last_validation_loss", trainer_state::loss_to_json(state.last_validation_loss)},
           {"best_validation_loss", trainer_state::loss_to_json(state.best_validation_loss)},

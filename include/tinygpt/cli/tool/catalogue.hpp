@@ -9,7 +9,7 @@
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/config_json.hpp>
-#include <tinygpt/layout/arena.hpp>
+#include <tinygpt/layout/memory.hpp>
 #include <tinygpt/presets/all.hpp>
 
 namespace tinygpt::cli::tool {

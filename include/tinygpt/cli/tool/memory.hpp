@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <optional>
 #include <string>
 
-#include <tinygpt/io/size_check.hpp>
-#include <tinygpt/layout/arena.hpp>
+#include <tinygpt/cli/memory.hpp>
+#include <tinygpt/cpu/memory.hpp>
+#include <tinygpt/layout/memory.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -25,26 +25,24 @@ inline std::optional<Memory> gpu_memory() { return std::nullopt; }
 /// What the control group allows, where it allows less than the machine has.
 inline std::optional<Memory> machine_memory() {
   std::optional<Memory> memory;
-  std::ifstream machine("/proc/meminfo");
-  for (std::string line; std::getline(machine, line);) {
-    if (line.starts_with("MemTotal:"))
-      memory = {1024 * std::strtoll(line.c_str() + 9, nullptr, 10), "this machine's RAM"};
-  }
+  const std::int64_t kib = cli::memory::number_in("/proc/meminfo", "MemTotal:");
+  if (kib > 0) memory = {1024 * kib, "this machine's RAM"};
   for (const char* const path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    std::ifstream group(path);
-    std::int64_t limit = 0;
-    if (group >> limit && limit > 0 && (!memory || limit < memory->bytes))
-      memory = {limit, "this control group's limit"};
+    const std::int64_t limit = cli::memory::number_in(path, "");
+    if (limit > 0 && (!memory || limit < memory->bytes)) memory = {limit, "this control group's limit"};
   }
   return memory;
 }
 
-/// Bytes to train on a batch. For float32 the plan by which the programs allocate. For bf16 the arithmetic of mixed
-/// precision: per parameter 2 bytes of weight, 2 of gradient, 4 of master weight and 8 of AdamW's moments
-/// (Micikevicius et al. 2018, arXiv:1710.03740; Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1), and 2 per
-/// activation except what is a statistic or a sum, which stays float.
-constexpr std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision) {
-  if (precision == Precision::float32) return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx});
+/// Bytes to train on a batch. For float32 what train of the program allocates, its text left out. For bf16 the
+/// arithmetic of mixed precision: per parameter 2 bytes of weight, 2 of gradient, 4 of master weight and 8 of AdamW's
+/// moments (Micikevicius et al. 2018, arXiv:1710.03740; Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1), and 2
+/// per activation except what is a statistic or a sum, which stays float.
+inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision) {
+  if (precision == Precision::float32) {
+    return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}) +
+           cpu::train_workspace(c, c.ctx, cpu::hardware_threads());
+  }
   const ActivationPlan plan(c, batch, c.ctx);
   std::int64_t in_float = 0;
   for (const Buffer b :
@@ -54,9 +52,9 @@ constexpr std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, 
   return 16 * ParamTable(c).arena_size() + 2 * plan.size() + 2 * in_float;
 }
 
-/// The largest batch that trains in `memory`, at most `most`; 0 where not even one sequence does.
-constexpr std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision,
-                                     std::int64_t most = 4096) {
+/// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even
+/// one sequence does.
+inline std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision, std::int64_t most = 4096) {
   std::int64_t fits = 0, too_large = most + 1;
   while (too_large - fits > 1) {
     const std::int64_t middle = fits + (too_large - fits) / 2;
