@@ -140,6 +140,10 @@ inline Exit run(const FitFlags& flags) {
       "for\n"
       "a batch of 1. Wants tokens: 20 per parameter (Hoffmann et al. 2022).%s\n\n",
       q.throughput ? " Time: for those, or for four passes over less data." : "");
+  if (q.data.bytes > 0) {
+    std::printf("A token is taken for %g bytes of text, or for one byte where the vocabulary has %d or less.\n\n",
+                bytes_per_token, byte_vocabulary);
+  }
   if (take.row && take.row->config != take.row->preset->config) {
     std::printf(
         "These are the presets with another context; such a one is built by\n  tinygpt_add_preset(%s_%d TYPE "
