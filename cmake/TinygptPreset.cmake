@@ -11,6 +11,9 @@
 # DEFAULTS are its tinygpt::TrainOptions where the command line says nothing; or they, and the label of the documents,
 # are those of NAME in PRESETS, an array of tinygpt::Preset. A JSON config has both: its words are in
 # docs/how-to/from-a-json-config.md.
+#
+# With TINYGPT_NATIVE on (as it is in this project; a consumer sets it) the program is for the processor of this machine,
+# which makes training several times faster.
 
 set(TINYGPT_PRESET_MAIN ${CMAKE_CURRENT_LIST_DIR}/preset_main.cpp.in)
 set(TINYGPT_TOOL_MAIN ${CMAKE_CURRENT_LIST_DIR}/tool_main.cpp)
@@ -85,6 +88,9 @@ function(tinygpt_add_preset NAME)
   configure_file(${TINYGPT_PRESET_MAIN} ${main} @ONLY)
   add_executable(tinygpt-${NAME} ${main} ${made})
   target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::tinygpt tinygpt-cli)
+  if(TINYGPT_NATIVE)
+    target_compile_options(tinygpt-${NAME} PRIVATE -march=native)
+  endif()
   if(made)
     target_include_directories(tinygpt-${NAME} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-model)
   endif()
