@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 
-def check(page, directory, environment):
+def check(page, directory, environment, programs):
     """Complaints about one page, and how many commands it has."""
     complaints, commands = [], 0
     blocks = re.findall(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
@@ -25,6 +25,9 @@ def check(page, directory, environment):
             continue
         commands += 1
         command, _, shown = body[2:].partition("\n")
+        missing = re.search(r"--target (tinygpt-\w+)", shown)
+        if missing and (programs / missing.group(1)).exists():
+            continue  # the page shows what is said where it is not built
         run = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
         output = run.stdout + run.stderr
         pattern = ".*".join(re.escape(part) for part in re.split(r"[ ]*\.\.\.", shown))
@@ -41,7 +44,7 @@ def main():
     complaints = []
     for page in map(pathlib.Path, sys.argv[2:]):
         with tempfile.TemporaryDirectory() as directory:
-            found, commands = check(page, pathlib.Path(directory), environment)
+            found, commands = check(page, pathlib.Path(directory), environment, program.parent)
         complaints += found
         print(f"{page.name}: {commands} commands")
         if commands == 0:
