@@ -77,8 +77,8 @@ TEST_CASE("training takes the memory that was predicted, in 15 configurations of
 
 // Large enough that the weights do not hide the rest.
 TEST_CASE("generating takes the memory that was predicted") {
-  generate<GPT<Layers<16>, Embd<256>, Heads<4>, Ctx<2048>, Vocab<4096>>>("classic");
-  generate<GPT<Layers<24>, Embd<256>, Heads<4, 2>, Ctx<4096>, Vocab<4096>, Norm<rms>, Positions<rope>,
+  generate<GPT<Layers<32>, Embd<256>, Heads<4>, Ctx<512>, Vocab<8192>>>("classic");
+  generate<GPT<Layers<16>, Embd<256>, Heads<4, 2>, Ctx<1024>, Vocab<16384>, Norm<rms>, Positions<rope>,
                Activation<swiglu>, QkNorm>>("modern");
 }
 #endif

@@ -80,7 +80,7 @@ constexpr std::int64_t corpus_memory(std::int64_t bytes) {
 inline std::string memory_sentence(const TrainMemory& m) {
   std::string text = memory_text(m.total()) + ": weights " + memory_text(m.weights) + ", gradients " +
                      memory_text(m.gradients) + ", AdamW's moments " + memory_text(m.moments) + ", activations " +
-                     memory_text(m.activations) + ", workspace " + memory_text(m.workspace + m.batch);
+                     memory_text(m.activations) + ", batch and workspace " + memory_text(m.batch + m.workspace);
   return m.corpus == 0 ? text : text + ", text " + memory_text(m.corpus);
 }
 
