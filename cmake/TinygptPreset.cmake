@@ -1,14 +1,93 @@
-# tinygpt_add_preset(NAME TYPE HEADER): the executable tinygpt-NAME, with the commands info, train, generate, ... of the
-# architecture TYPE, which HEADER defines:
+# tinygpt_add_preset(NAME TYPE TYPE [HEADER FILE] [DEFAULTS OPTIONS] [LISTED_IN PRESETS])
+# tinygpt_add_preset(NAME CONFIG FILE)
 #
-#   tinygpt_add_preset(tiny_char "tinygpt::presets::tiny_char" tinygpt/presets/classic.hpp)
+# The executable tinygpt-NAME, with the commands info, train, generate, ... of one architecture: a type that is written
+# here, a type that a header of yours defines, or a JSON config, of which the tool makes the header when it is built:
 #
-# Also for consumers: a preset of your own is a header with a typedef on your include path and this one line.
+#   tinygpt_add_preset(my_model TYPE "GPT<Layers<8>, Embd<512>, Heads<8>, Ctx<512>>")
+#   tinygpt_add_preset(my_model TYPE "my::model" HEADER my/model.hpp DEFAULTS "{.batch_size = 8, .dropout = 0.1}")
+#   tinygpt_add_preset(my_model CONFIG my_model.json)
+#
+# DEFAULTS are its tinygpt::TrainOptions where the command line says nothing; or they, and the label of the documents,
+# are those of NAME in PRESETS, an array of tinygpt::Preset. A JSON config has both: its words are in
+# docs/how-to/from-a-json-config.md.
+#
+# With TINYGPT_NATIVE on (as it is in this project; a consumer sets it) the program is for the processor of this machine,
+# which makes training several times faster.
 
-function(tinygpt_add_preset NAME TYPE HEADER)
+# What does not depend on the type, the commands with CLI11 and the JSON library, is compiled once per build tree.
+function(tinygpt_add_cli)
+  if(TARGET tinygpt-cli)
+    return()
+  endif()
   find_package(CLI11 REQUIRED)
+  add_library(tinygpt-cli STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tinygpt_cli.cpp)
+  target_link_libraries(tinygpt-cli PUBLIC tinygpt::tinygpt PRIVATE CLI11::CLI11)
+  target_compile_definitions(tinygpt-cli INTERFACE TINYGPT_CLI_COMPILED)
+endfunction()
+
+# The program tinygpt, once per build; outside this project only when something needs it.
+function(tinygpt_add_tool)
+  if(TARGET tinygpt-tool)
+    return()
+  endif()
+  find_package(CLI11 REQUIRED)
+  add_executable(tinygpt-tool EXCLUDE_FROM_ALL ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tool_main.cpp)
+  set_target_properties(tinygpt-tool PROPERTIES OUTPUT_NAME tinygpt)
+  target_link_libraries(tinygpt-tool PRIVATE tinygpt::tinygpt CLI11::CLI11)
+endfunction()
+
+function(tinygpt_add_preset NAME)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TYPE;HEADER;CONFIG;DEFAULTS;LISTED_IN" "")
+  if(arg_UNPARSED_ARGUMENTS OR (arg_TYPE AND arg_CONFIG) OR NOT (arg_TYPE OR arg_CONFIG))
+    message(FATAL_ERROR "tinygpt_add_preset(${NAME} ...) needs TYPE \"GPT<...>\" or CONFIG my.json: see TinygptPreset.cmake")
+  endif()
+  if(arg_CONFIG AND (arg_HEADER OR arg_DEFAULTS OR arg_LISTED_IN))
+    message(FATAL_ERROR "tinygpt_add_preset(${NAME} CONFIG ...): the config says all, so remove HEADER, DEFAULTS and LISTED_IN")
+  endif()
+  tinygpt_add_cli()
+  set(TYPE "${arg_TYPE}")
+  set(INCLUDE "")
+  set(DEFAULTS "{}")
+  set(LABEL "{}")
+  set(made "")
+  if(arg_HEADER)
+    set(INCLUDE "#include <${arg_HEADER}>\n")
+  endif()
+  if(arg_DEFAULTS)
+    set(DEFAULTS "${arg_DEFAULTS}")
+  endif()
+  if(arg_LISTED_IN)
+    set(DEFAULTS "tinygpt::presets::find(${arg_LISTED_IN}, \"${NAME}\")->defaults")
+    set(LABEL "tinygpt::presets::find(${arg_LISTED_IN}, \"${NAME}\")->label")
+  endif()
+  if(arg_CONFIG)
+    tinygpt_add_tool()
+    get_filename_component(config ${arg_CONFIG} ABSOLUTE)
+    if(NOT EXISTS ${config})
+      message(FATAL_ERROR "tinygpt_add_preset(${NAME} CONFIG ${arg_CONFIG}): there is no file ${config}")
+    endif()
+    string(MAKE_C_IDENTIFIER "${NAME}" type)
+    set(made ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-model/tinygpt/models/${type}.hpp)
+    add_custom_command(
+      OUTPUT ${made}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-model/tinygpt/models
+      COMMAND tinygpt-tool new ${config} --name ${type} --out ${made}
+      DEPENDS ${config} tinygpt-tool
+      COMMENT "${arg_CONFIG} becomes the type tinygpt::models::${type}"
+      VERBATIM)
+    set(TYPE "tinygpt::models::${type}")
+    set(DEFAULTS "tinygpt::models::${type}_defaults")
+    set(INCLUDE "#include <tinygpt/models/${type}.hpp>\n")
+  endif()
   set(main ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}.cpp)
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/preset_main.cpp.in ${main} @ONLY)
-  add_executable(tinygpt-${NAME} ${main})
-  target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::tinygpt CLI11::CLI11)
+  add_executable(tinygpt-${NAME} ${main} ${made})
+  target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::tinygpt tinygpt-cli)
+  if(TINYGPT_NATIVE)
+    target_compile_options(tinygpt-${NAME} PRIVATE -march=native)
+  endif()
+  if(made)
+    target_include_directories(tinygpt-${NAME} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-model)
+  endif()
 endfunction()

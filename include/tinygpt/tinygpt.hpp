@@ -7,7 +7,8 @@
 #include <tinygpt/cpu/cpu.hpp>             // defines: cpu::Context and its operations
 #include <tinygpt/data/token_stream.hpp>   // defines: TokenStream
 #include <tinygpt/generate/generator.hpp>  // defines: Generator, SampleOptions
-#include <tinygpt/layout/arena.hpp>        // defines: Arena, train_bytes, generate_bytes, _GiB
+#include <tinygpt/layout/arena.hpp>        // defines: Arena
+#include <tinygpt/layout/memory.hpp>       // defines: train_bytes, generate_bytes, fits, _GiB
 #include <tinygpt/model/gpt.hpp>           // defines: GPT, Architecture
 #include <tinygpt/ops/backend.hpp>         // defines: the contract of a backend, AdamW
 #include <tinygpt/train/trainer.hpp>       // defines: Trainer, TrainOptions, StepReport

@@ -12,7 +12,8 @@ import tempfile
 # In the order in which data flows: a folder includes itself and folders of lower rank. Equal ranks are strangers.
 RANK = {
     "config": 0, "model": 1, "layout": 2, "ops": 3, "reference": 4, "cpu": 4, "gpu": 4, "train": 5, "generate": 6,
-    "data": 7, "io": 8, "cli": 9,
+    "data": 7, "io": 8,
+    "presets": 8, "cli": 9,
 }
 ANYWHERE = {"macros.hpp", "error.hpp", "meta"}
 EIGEN = {"reference", "cpu"}

@@ -9,6 +9,7 @@ import os
 import pathlib
 import pty
 import random
+import re
 import resource
 import select
 import shutil
@@ -77,7 +78,7 @@ class HelpAndInfo(Case):
             self.assertEqual(result.returncode, 0)
             self.assertIn(b"--help", result.stdout)
         for flag in ("input-file out max-iters batch-size learning-rate min-learning-rate warmup-iters weight-decay beta1 "
-                     "beta2 grad-clip dropout eval-interval eval-iters seed threads resume checkpoint-interval").split():
+                     "grad-accum-steps beta2 grad-clip dropout eval-interval eval-iters seed threads resume checkpoint-interval").split():
             self.assertIn("--" + flag, run("train", "--help").stdout.decode())
         for flag in "model prompt max-new-tokens temperature top-k top-p seed num-samples greedy threads".split():
             self.assertIn("--" + flag, run("generate", "--help").stdout.decode())
@@ -91,6 +92,32 @@ class HelpAndInfo(Case):
         self.assertIn(f"{facts['parameters']:,}", text)
         self.assertEqual(facts["parameters"], sum(tensor["parameters"] for tensor in facts["tensors"]))
         self.assertEqual(facts["train_flops_per_token"], 3 * facts["forward_flops_per_token"])
+
+    def test_info_shows_the_label_beside_the_truth(self):
+        text = run("info").stdout.decode()
+        self.assertRegex(text, r"1,846,656 \(1\.85 M\); the documents say ~3M")
+        facts = json.loads(run("info", "--json").stdout)
+        self.assertEqual((facts["name"], facts["label"], facts["parameters"]), ("tiny_char", "~3M", 1846656))
+
+    def test_the_presets_defaults_are_the_ones_of_train(self):
+        defaults = json.loads(run("info", "--json").stdout)["train_defaults"]
+        self.assertEqual((defaults["batch_size"], defaults["learning_rate"], defaults["dropout"]), (16, 3e-4, 0.1))
+        text = run("train", "--help").stdout.decode()
+        for name, value in defaults.items():
+            if name != "min_learning_rate":
+                self.assertRegex(text, rf"--{name.replace('_', '-')} .*\(default {value:g}\)")
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2, "--batch-size", 1)
+        options = json.loads((self.newest(out) / "trainer_state.json").read_text())["options"]
+        self.assertEqual({name for name in defaults if defaults[name] != options[name]},
+                         {"max_iters", "batch_size", "eval_iters", "warmup_iters"})
+
+    def test_the_architecture_comes_back_from_json(self):
+        facts = json.loads(run("info", "--json").stdout)
+        self.assertEqual(facts["type"], "GPT<Layers<4>, Embd<192>, Heads<4>, Ctx<128>, Vocab<256>>")
+        self.assertEqual(set(facts["architecture"]), {"layers", "embd", "query_heads", "kv_heads", "ctx", "head_dim", "vocab",
+                                                      "ffn", "activation", "norm", "positions", "rope_base", "qk_norm",
+                                                      "bias", "head"})
 
     def test_version(self):
         self.assertRegex(run("--version").stdout.decode(), r"^tinygpt-\w+ \d+\.\d+\.\d+\n$")
@@ -111,7 +138,7 @@ class CommandLine(Case):
                             ("--top-p", "1.5"), ("--top-k", "-1"), ("--max-new-tokens", "0"), ("--num-samples", "two"),
                             ("--seed", "-3"), ("--threads", "-1")):
             self.refused(run("generate", "--model", "m", flag, value), 2, flag, value)
-        for flag, value in (("--batch-size", "0"), ("--batch-size", "1.5"), ("--batch-size", "99999999999"),
+        for flag, value in (("--batch-size", "0"), ("--batch-size", "1.5"), ("--batch-size", "99999999999"), ("--grad-accum-steps", "0"),
                             ("--max-iters", "0"), ("--max-iters", "many"), ("--learning-rate", "0"), ("--dropout", "1"),
                             ("--learning-rate", "1e999"), ("--beta1", "1"), ("--beta2", "-0.1"), ("--grad-clip", "-1"),
                             ("--eval-interval", "0"), ("--eval-iters", "0"), ("--checkpoint-interval", "0"),
@@ -266,6 +293,35 @@ class Training(Case):
         self.refused(run("train", "--input-file", other, "--out", out, "--resume", "--max-iters", 4), 1, "another text")
         self.assertEqual(run("train", "--input-file", self.text, "--out", out, "--resume").returncode, 0)
 
+    def test_accumulated_steps_resume_bit_exactly_and_are_kept(self):
+        options = ["--max-iters", 6, "--eval-interval", 3, "--dropout", 0.1, "--grad-accum-steps", 3]
+        whole, parts = self.dir / "whole", self.dir / "parts"
+        self.train(whole, *options)
+        self.train(parts, *options)
+        shutil.rmtree(parts / "step-000006")
+        self.assertEqual(run("train", "--input-file", self.text, "--out", parts, "--resume").returncode, 0)
+        for file in ("model.safetensors", "optimizer.safetensors", "trainer_state.json"):
+            self.assertTrue(filecmp.cmp(whole / "step-000006" / file, parts / "step-000006" / file, shallow=False), file)
+        state = json.loads((whole / "step-000006" / "trainer_state.json").read_text())
+        self.assertEqual(state["options"]["grad_accum_steps"], 3)
+        plain = self.dir / "plain"
+        self.train(plain, *options[:-2])
+        self.assertFalse(filecmp.cmp(whole / "step-000006" / "model.safetensors", plain / "step-000006" /
+                                     "model.safetensors", shallow=False))
+
+    def test_a_checkpoint_from_before_accumulation_goes_on(self):
+        out = self.dir / "m"
+        self.train(out, "--max-iters", 2)
+        step = self.newest(out)
+        state = json.loads((step / "trainer_state.json").read_text())
+        del state["options"]["grad_accum_steps"]
+        content = json.dumps(state).encode()
+        (step / "trainer_state.json").write_bytes(content)
+        manifest = json.loads((step / "manifest.json").read_text())
+        manifest["files"]["trainer_state.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
+        (step / "manifest.json").write_text(json.dumps(manifest))
+        self.train(out, "--resume", "--max-iters", 3)
+
     def test_resume_is_bit_exact(self):
         options = ["--max-iters", 12, "--eval-interval", 3, "--dropout", 0.1, "--seed", 5]
         whole, parts = self.dir / "whole", self.dir / "parts"
@@ -336,8 +392,34 @@ class Training(Case):
             first.communicate()
 
     def test_more_memory_than_there_is(self):
+        begun = time.monotonic()
         result = self.train(self.dir / "m", "--batch-size", 1000000, check=False)
-        self.refused(result, 3, "--batch-size")
+        self.refused(result, 3, "--batch-size 1000000", "is the largest that fits", "--grad-accum-steps")
+        self.assertRegex(result.stdout.decode(), r"^memory to train with --batch-size 1000000: [\d.]+ GiB: weights ")
+        self.assertLess(time.monotonic() - begun, 5)  # before anything was allocated
+        self.assertFalse((self.dir / "m").exists())
+        largest = int(re.search(r"--batch-size (\d+) is the largest", result.stderr.decode())[1])
+        self.refused(self.train(self.dir / "m", "--batch-size", 2 * largest, check=False), 3, "is the largest that fits")
+
+    def test_memory_is_told_first_and_true(self):
+        corpus = write_text(self.dir / "long.txt", lines=100000)
+        for arguments in ([], ["--batch-size", 32], ["--batch-size", 12, "--grad-accum-steps", 2]):
+            out = self.dir / "-".join(["m", *map(str, arguments)])
+            process = subprocess.Popen([PROGRAM, "train", "--input-file", corpus, "--out", out, "--max-iters", "2",
+                                        "--eval-iters", "1", *map(str, arguments)], stdout=subprocess.PIPE)
+            text = process.stdout.read().decode()
+            process.stdout.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(process.returncode, 0)
+            told = re.match(r"memory to train with --batch-size \d+: ([\d.]+) ([MG])iB", text)
+            predicted = float(told[1]) * {"M": 1 << 20, "G": 1 << 30}[told[2]]
+            if not sanitized():  # the 4 MiB that an empty process takes are within the tolerance
+                self.assertAlmostEqual(usage.ru_maxrss * 1024 / predicted, 1, delta=0.05)
+
+
+def sanitized():
+    return b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()
 
 
 def wait_for(stream, needle, seconds=60):

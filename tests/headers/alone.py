@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 POISON = "#define I <poison: the system macro I>\n#define B0 <poison: the system macro B0>\n"
-BEFORE_POISON = {"cli": "#include <CLI/CLI.hpp>\n"}
+BEFORE_POISON = {"cli": "#include <CLI/CLI.hpp>\n", "tool": "#include <CLI/CLI.hpp>\n"}
 
 
 def parse(compiler, flags, text):

@@ -1,5 +1,6 @@
 // FLOPs and bytes are answers of the compiler.
-#include <tinygpt/layout/activations.hpp>
+#include <tinygpt/cpu/memory.hpp>
+#include <tinygpt/layout/memory.hpp>
 
 namespace {
 
@@ -23,7 +24,8 @@ static_assert(GPT<Layers<2>, Embd<64>, Heads<8, 2>, Ctx<32>>::forward_flops_per_
               GPT<Layers<2>, Embd<64>, Heads<8>, Ctx<32>>::forward_flops_per_token());
 
 // The activation plan is linear in T: nothing in it is T x T. The tables that do not depend on T drop
-// out of differences, and at this batch the backward buffers are larger than the chunk of logits beside which they live.
+// out of differences, and at this batch the backward buffers are larger than the chunk of logits beside which they
+// live.
 constexpr std::int64_t elements(int batch, int time) { return ActivationPlan(Gpt2::config, batch, time).size(); }
 static_assert(elements(32, 1024) - elements(32, 512) == 2 * (elements(32, 512) - elements(32, 256)));
 static_assert(elements(16, 512) == elements(8, 1024));
@@ -34,6 +36,41 @@ static_assert(elements(8, 1024) * 4 < 12LL << 30 && elements(8, 1024) * 4 > 4LL 
 // Inference keeps one layer's worth.
 static_assert(ActivationPlan(Gpt2::config, 1, 64, ActivationPlan::For::inference).size() <
               ActivationPlan(Gpt2::config, 1, 64).size() / 6);
+
+// Questions that a user asks: what does it take to train and to generate, does it fit, and how large may a batch be?
+using Grouped = GPT<Layers<16>, Embd<768>, Heads<12, 4>, Ctx<1024>>;
+static_assert(fits<Grouped, 8_GiB>(Batch{8}) && !fits<Grouped, 8_GiB>(Batch{9}));
+static_assert(fits<Grouped, 8_GiB>(Batch{16}, Time{512}));
+static_assert(train_bytes<Grouped>(Batch{4}) > 4 * 4 * Grouped::param_count);
+static_assert(generate_bytes<Grouped>() < 1_GiB && kv_cache_bytes(Grouped::config) == 32_MiB);
+
+// The sum of its terms, each of which is what it says.
+constexpr TrainMemory terms = train_memory(Grouped::config, Batch{4}, Time{1024});
+static_assert(terms.weights == 4 * Grouped::params.arena_size() && terms.gradients == terms.weights);
+static_assert(terms.moments == 2 * terms.weights && terms.batch == 2 * 4 * 1024 * 4);
+static_assert(terms.activations == 4 * ActivationPlan(Grouped::config, 4, 1024).size());
+static_assert(terms.total() == train_bytes<Grouped>(Batch{4}));
+
+// The largest batch fits, and the next one does not.
+constexpr bool largest_is_largest(const Config& c, std::int64_t bytes) {
+  const Time<> time{c.ctx};
+  const int batch = largest_batch(c, time, bytes);
+  return (batch == 0 || train_bytes(c, Batch{batch}, time) <= bytes) && train_bytes(c, Batch{batch + 1}, time) > bytes;
+}
+static_assert(largest_is_largest(Grouped::config, 8_GiB) && largest_is_largest(Grouped::config, 80_GiB));
+static_assert(largest_batch(Grouped::config, Time{1024}, 1_GiB) == 0);
+static_assert(largest_batch(Tiny::config, Time{7}, train_bytes<Tiny>(Batch{5})) == 5);
+
+// Memory is linear in the context: each doubling adds twice what the one before it added (but for learned positions,
+// which are weights, and the loss head's chunk of logits, which has its full size from some thousand tokens on).
+constexpr std::int64_t at_context(int time) { return train_bytes(Grouped::config, Batch{8}, Time{time}); }
+static_assert(at_context(4096) - at_context(2048) == 2 * (at_context(2048) - at_context(1024)));
+
+// The backend's threads take a mebibyte each, whatever the model, until heads or groups are huge.
+static_assert(cpu::train_workspace(Grouped::config, 1024, 2) > 2_MiB &&
+              cpu::train_workspace(Grouped::config, 1024, 2) < 3_MiB);
+static_assert(cpu::train_workspace(Grouped::config, 1 << 20, 2) > 24_MiB);
+static_assert(cpu::generate_workspace(Grouped::config, 4) == 4_MiB);
 
 /// Buffers are aligned, inside the arena, and those that live at the same time do not overlap.
 constexpr bool disjoint(const ActivationPlan& plan) {

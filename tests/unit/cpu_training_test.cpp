@@ -1,6 +1,7 @@
 // What training on the cpu backend promises beyond correct gradients: it learns, it repeats, it allocates nothing.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -96,7 +97,8 @@ TEST_CASE("another seed gives other weights") {
 
 TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "", Classic, Modern) {
   cpu::Context ctx(2);
-  const TrainOptions options{.max_iters = 20, .batch_size = 2, .warmup_iters = 4, .dropout = 0.1};
+  const TrainOptions options{
+      .max_iters = 20, .batch_size = 2, .grad_accum_steps = GENERATE(1, 3), .warmup_iters = 4, .dropout = 0.1};
   const Noise data{TestType::config.vocab};
   Trainer<TestType, cpu::Context> straight(ctx, options), first(ctx, options), second(ctx, options);
   for (int i = 0; i < 20; ++i) straight.step(data);
@@ -110,6 +112,74 @@ TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "
 }
 
 #ifdef TINYGPT_TEST_COUNTS_ALLOCATIONS
+TEMPLATE_TEST_CASE("four accumulated batches of 1 give the step of one batch of 4", "", Classic, Modern) {
+  // The windows of one batch, whichever way they are drawn: batch `number` holds the rows that follow those before it.
+  struct Rows {
+    void draw(std::span<std::int32_t> tokens, std::span<std::int32_t> targets, int time, std::uint64_t seed,
+              Purpose purpose, std::uint64_t number) const {
+      const auto T = static_cast<std::size_t>(time), rows = tokens.size() / T;
+      for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const std::size_t row = (number - 1) * rows + i / T;
+        const auto id = [&](std::size_t t) {
+          return static_cast<std::int32_t>(random_bits(seed, purpose, row, t)[0] % 96);
+        };
+        tokens[i] = id(i % T);
+        targets[i] = id(i % T + 1);
+      }
+    }
+  };
+  cpu::Context ctx(2);
+  const int steps = 3;
+  Trainer<TestType, cpu::Context> whole(ctx, {.max_iters = 9, .batch_size = 4, .warmup_iters = 1});
+  Trainer<TestType, cpu::Context> parts(ctx,
+                                        {.max_iters = 9, .batch_size = 1, .grad_accum_steps = 4, .warmup_iters = 1});
+  for (int i = 0; i < steps; ++i) {
+    const StepReport a = whole.step(Rows{}), b = parts.step(Rows{});
+    CHECK(b.loss == Approx(a.loss).epsilon(1e-5));
+    CHECK(b.grad_norm == Approx(a.grad_norm).epsilon(1e-5));
+    double difference = 0, size = 0;
+    for (std::size_t j = 0; j < whole.gradients().size(); ++j) {
+      difference += std::pow(static_cast<double>(whole.gradients()[j]) - parts.gradients()[j], 2);
+      size += std::pow(static_cast<double>(whole.gradients()[j]), 2);
+    }
+    CHECK(std::sqrt(difference / size) < 1e-5);
+    // AdamW divides by the gradient's own size, so one that is all roundoff may move its weight either way: both begin
+    // the next step from the same weights.
+    std::ranges::copy(whole.weights(), parts.weights().begin());
+    std::ranges::copy(whole.first_moments(), parts.first_moments().begin());
+    std::ranges::copy(whole.second_moments(), parts.second_moments().begin());
+  }
+}
+
+TEST_CASE("no two micro-batches of a run draw the same windows or drop the same activations") {
+  // Records the numbers that it is asked for; the dropout masks have the same ones.
+  struct Recorder {
+    std::vector<std::uint64_t>* numbers;
+    void draw(std::span<std::int32_t> tokens, std::span<std::int32_t> targets, int, std::uint64_t, Purpose,
+              std::uint64_t number) const {
+      numbers->push_back(number);
+      std::ranges::fill(tokens, 1);
+      std::ranges::fill(targets, 2);
+    }
+  };
+  cpu::Context ctx(1);
+  std::vector<std::uint64_t> numbers;
+  Trainer<Classic, cpu::Context> trainer(ctx, {.batch_size = 1, .grad_accum_steps = 3, .dropout = 0.1});
+  for (int i = 0; i < 2; ++i) trainer.step(Recorder{&numbers});
+  trainer.resume_at(5, 5, 0);
+  trainer.step(Recorder{&numbers});
+  CHECK(numbers == std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 16, 17, 18});
+
+  // One window four times with four masks is not one mask four times.
+  const auto gradient_norm = [&](int accumulate, double dropout) {
+    Trainer<Classic, cpu::Context> model(
+        ctx, {.batch_size = 1, .grad_accum_steps = accumulate, .dropout = dropout, .seed = 3});
+    return model.step(Recorder{&numbers}).grad_norm;
+  };
+  CHECK(gradient_norm(4, 0) == Approx(gradient_norm(1, 0)).epsilon(1e-5));
+  CHECK(gradient_norm(4, 0.2) != Approx(gradient_norm(1, 0.2)).epsilon(1e-3));
+}
+
 TEMPLATE_TEST_CASE("a training step allocates nothing after the first", "", Classic, Modern) {
   cpu::Context ctx(2);
   Trainer<TestType, cpu::Context> trainer(ctx, {.batch_size = 3, .dropout = 0.1});

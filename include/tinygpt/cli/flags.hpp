@@ -11,25 +11,11 @@
 #include <type_traits>
 #include <vector>
 
+#include <tinygpt/cli/exit.hpp>
 #include <tinygpt/data/utf8.hpp>
-#include <tinygpt/error.hpp>
+#include <tinygpt/io/nearest_word.hpp>
 
 namespace tinygpt::cli {
-
-/// What the programs return to the shell. A run that a signal ended returns 128 + the signal's number.
-enum class Exit : int { done = 0, failed = 1, wrong_command_line = 2, out_of_memory = 3, not_finite = 4 };
-
-/// The command line is wrong; nothing has been touched.
-class UsageError : public Error {
- public:
-  using Error::Error;
-};
-
-/// The machine has not enough memory.
-class OutOfMemory : public Error {
- public:
-  using Error::Error;
-};
 
 /// What a number must be: in words, and as a question.
 template <class N> struct Range {
@@ -86,30 +72,10 @@ inline std::string shown(double value) {
   return text;
 }
 
-/// Steps of inserting, deleting or changing one character. Source: Wagner and Fischer 1974.
-inline std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
-    }
-  }
-  return row[b.size()];
-}
-
 /// "did you mean --max-iters?", or where to look when nothing is near.
 inline std::string suggestion(std::string_view word, const std::vector<std::string>& choices) {
-  std::size_t best = std::max<std::size_t>(word.size() / 2, 2) + 1;
-  std::string nearest;
-  for (const std::string& choice : choices) {
-    // What is cut short is nearer than any misspelling: --max for --max-iters.
-    const std::size_t distance = word.size() > 3 && choice.starts_with(word) ? 1 : edit_distance(word, choice);
-    if (distance < best) best = distance, nearest = choice;
-  }
-  return nearest.empty() ? "see --help" : "did you mean " + nearest + "?";
+  const auto nearest = nearest_words(word, choices);
+  return nearest.empty() ? "see --help" : "did you mean " + nearest.front() + "?";
 }
 
 /// --max_iters=5 becomes --max-iters=5. The text of a prompt stays as it is.

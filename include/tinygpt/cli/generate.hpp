@@ -3,10 +3,10 @@
 
 #include <string>
 
+#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
-#include <tinygpt/cpu/cpu.hpp>
-#include <tinygpt/generate/generator.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
 
@@ -66,10 +66,10 @@ inline void write_out(std::string_view text) {
   }
 }
 
-template <Architecture M> Exit generate(const Program& program, const GenerateFlags& flags) {
-  Arena<float> weights(M::params.arena_size());
+inline Exit generate(const Program& program, const Model& model, const GenerateFlags& flags) {
+  Arena<float> weights(ParamTable(model.config).arena_size());
   const CharacterTokenizer tokenizer = load_newest(
-      flags.model, [&](const std::filesystem::path& path) { return load_model(path, M::config, weights.span()); },
+      flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
   // Text usually begins after a newline; a corpus of one line has none.
   const bool has_newline = tokenizer.alphabet().find('\n') != std::string::npos;
@@ -78,9 +78,7 @@ template <Architecture M> Exit generate(const Program& program, const GenerateFl
                                                       : tokenizer.alphabet().substr(0, 1);
   const auto prompt = tokenizer.encode(beginning);
 
-  cpu::Context ctx{flags.threads};
-  const Arena<float>& loaded = weights;
-  Generator<M, cpu::Context> generator(ctx, loaded.span());
+  const auto generator = model.generator(flags.threads, weights.span());
   for (int sample = 0; sample < flags.num_samples; ++sample) {
     if (sample > 0) write_out("--------\n");
     SampleOptions sampling = flags.sampling;
@@ -89,7 +87,7 @@ template <Architecture M> Exit generate(const Program& program, const GenerateFl
     // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
     Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);
     write_out(text.push(beginning));
-    generator.generate(prompt, flags.max_new_tokens, sampling, [&](std::int32_t token) {
+    generator->generate(prompt, flags.max_new_tokens, sampling, [&](std::int32_t token) {
       const std::string_view bytes = tokenizer.decode(token);
       if (const std::string characters = text.push(bytes.empty() ? "\xFF" : bytes); !characters.empty()) {
         write_out(characters);

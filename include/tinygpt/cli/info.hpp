@@ -4,12 +4,14 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/cli/exit.hpp>
+#include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
-#include <tinygpt/io/config_json.hpp>
+#include <tinygpt/io/model_file.hpp>
 #include <tinygpt/io/safetensors.hpp>
+#include <tinygpt/io/trainer_state.hpp>
 #include <tinygpt/layout/arena.hpp>
-#include <tinygpt/train/trainer.hpp>
 
 namespace tinygpt::cli {
 
@@ -46,6 +48,16 @@ inline const char* init_text(Init init) {
   return "?";
 }
 
+/// Every tensor as a table for people.
+inline std::string tensors_text(const ParamTable& table) {
+  std::vector<std::vector<std::string>> lines{{"tensor", "shape", "parameters", "initial values", "weight decay"}};
+  for (const ParamRow& row : table) {
+    lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
+                     row.decay == Decay::yes ? "yes" : "no"});
+  }
+  return table_text(lines, "llrll");
+}
+
 inline Json info_json(const Program& program, const Config& config) {
   const ParamTable table(config);
   Json tensors = Json::array();
@@ -57,12 +69,18 @@ inline Json info_json(const Program& program, const Config& config) {
                        {"weight_decay", row.decay == Decay::yes}});
   }
   const std::int64_t forward = forward_flops_per_token(config, config.ctx);
+  const Json file =
+      model_file_can_say(config) ? Json(model_file_json(program.preset, config, program.defaults)) : nullptr;
+  const int batch = program.defaults.batch_size;
   return {{"name", program.preset},
+          {"label", program.label.empty() ? Json(nullptr) : Json(program.label)},
           {"type", type_text(config)},
           {"architecture", config_to_json(config)},
+          {"config", file},
           {"parameters", table.param_count()},
-          {"train_bytes", train_bytes(config, Batch{TrainOptions{}.batch_size}, Time{config.ctx})},
-          {"train_batch_size", TrainOptions{}.batch_size},
+          {"train_defaults", options_to_json(program.defaults)},
+          {"train_bytes", train_bytes(config, Batch{batch}, Time{config.ctx})},
+          {"train_batch_size", batch},
           {"generate_bytes", generate_bytes(config)},
           {"forward_flops_per_token", forward},
           {"train_flops_per_token", 3 * forward},
@@ -75,28 +93,29 @@ inline Exit info(const Program& program, const Config& config, const InfoFlags& 
     return Exit::done;
   }
   const ParamTable table(config);
-  const int batch = TrainOptions{}.batch_size;
+  const TrainOptions& defaults = program.defaults;
+  const int batch = defaults.batch_size;
   const auto forward = static_cast<double>(forward_flops_per_token(config, config.ctx));
   std::printf("%s\n\n", type_text(config).c_str());
   const std::vector<std::vector<std::string>> rows{
       {"name", program.preset},
-      {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")"},
+      {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")" +
+                         (program.label.empty() ? "" : "; the documents say " + program.label)},
       {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx})) + " with --batch-size " +
                               std::to_string(batch) + ": weights, gradients, AdamW's moments, activations"},
       {"memory to generate", memory_text(generate_bytes(config)) + ": weights, activations and " +
                                  memory_text(kv_cache_bytes(config)) + " of keys and values"},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) +
                               " to train, at the full context of " + grouped(config.ctx) + " tokens"},
+      {"trained by default",
+       std::to_string(batch) +
+           (defaults.grad_accum_steps > 1 ? " x " + std::to_string(defaults.grad_accum_steps) : "") +
+           " sequences a step, " + grouped(defaults.max_iters) + " steps, learning rate " +
+           shown(defaults.learning_rate) + " after " + grouped(defaults.warmup_iters) + " of warmup, dropout " +
+           shown(defaults.dropout)},
   };
   std::fputs(table_text(rows, "ll").c_str(), stdout);
-  if (!flags.tensors) return Exit::done;
-
-  std::vector<std::vector<std::string>> lines{{"tensor", "shape", "parameters", "initial values", "weight decay"}};
-  for (const ParamRow& row : table) {
-    lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
-                     row.decay == Decay::yes ? "yes" : "no"});
-  }
-  std::printf("\n%s", table_text(lines, "llrll").c_str());
+  if (flags.tensors) std::printf("\n%s", tensors_text(table).c_str());
   return Exit::done;
 }
 

@@ -2,20 +2,22 @@
 #pragma once
 
 #include <csignal>
-#include <fstream>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
 #include <unistd.h>
 
-#include <tinygpt/cli/flags.hpp>
 #include <tinygpt/data/utf8.hpp>
+#include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
 
 struct Program {
-  std::string preset;   ///< "tiny_char"
-  std::string command;  ///< as the user called it, such as build/release/tinygpt-tiny_char
+  std::string preset;     ///< "tiny_char"
+  std::string command;    ///< as the user called it, such as build/release/tinygpt-tiny_char
+  std::string label;      ///< the size that documents give the model, "~3M"; empty where they give none
+  TrainOptions defaults;  ///< of train
 };
 
 /// One sentence on standard error.
@@ -33,15 +35,6 @@ inline std::string shell_quoted(const std::string& word) {
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
-}
-
-/// Bytes of memory that can be had without swapping; -1 where the system does not say.
-inline std::int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("MemAvailable:")) return 1024 * std::strtoll(line.c_str() + 13, nullptr, 10);
-  }
-  return -1;
 }
 
 /// While it lives, Ctrl-C and SIGTERM are noted instead of obeyed; the second one ends the program at once.

@@ -5,12 +5,12 @@
 #include <optional>
 #include <string>
 
+#include <tinygpt/cli/memory.hpp>
+#include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/train_flags.hpp>
 #include <tinygpt/cli/train_report.hpp>
-#include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/data/text_file.hpp>
-#include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
 
@@ -33,15 +33,6 @@ inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
   }
 }
 
-/// Refuses what would make the machine swap or kill the program.
-inline void check_memory(std::int64_t bytes, int batch_size) {
-  const std::int64_t available = available_memory();
-  if (available < 0 || bytes <= available) return;
-  throw OutOfMemory("training takes " + memory_text(bytes) + " of memory with --batch-size " +
-                    std::to_string(batch_size) + ", but " + memory_text(available) +
-                    " are available: lower --batch-size or close other programs");
-}
-
 /// The command that goes on with a run.
 inline std::string resume_command(const Program& program, const TrainFlags& flags) {
   return shell_quoted(program.command) + " train --input-file " + shell_quoted(flags.input_file) + " --out " +
@@ -50,18 +41,19 @@ inline std::string resume_command(const Program& program, const TrainFlags& flag
 }
 
 /// A run from its first iteration to its last, or to whatever ends it earlier.
-template <Architecture M> class TrainingRun {
+class TrainingRun {
  public:
-  TrainingRun(const Program& program, const TrainFlags& flags)
+  TrainingRun(const Program& program, const Model& model, const TrainFlags& flags)
       : program_(program),
+        model_(model),
         flags_(flags),
+        memory_(expected_memory()),
         text_(read_text_file(flags.input_file)),
-        split_(split_text(text_, M::config.ctx, flags.input_file)),
+        split_(split_text(text_, model.config.ctx, flags.input_file)),
         run_(flags.out),
-        tokenizer_(CharacterTokenizer::learn(text_, M::config.vocab)),
+        tokenizer_(CharacterTokenizer::learn(text_, model.config.vocab)),
         train_(tokenizer_.encode(split_.train)),
-        validation_(tokenizer_.encode(split_.validation)),
-        ctx_(flags.threads) {
+        validation_(tokenizer_.encode(split_.validation)) {
     check_out(run_, flags);
     run_.lock();
     if (flags.resume)
@@ -97,15 +89,38 @@ template <Architecture M> class TrainingRun {
   static constexpr int most_skipped_in_a_row = 10;
 
   const TrainOptions& options() const { return trainer_->options(); }
-  std::int64_t tokens_per_step() const { return std::int64_t{options().batch_size} * M::config.ctx; }
-
-  void make_trainer() {
-    check_memory(train_bytes<M>(Batch{state_.options.batch_size}), state_.options.batch_size);
-    trainer_.emplace(ctx_, state_.options);
+  std::int64_t tokens_per_step() const {
+    return std::int64_t{options().batch_size} * options().grad_accum_steps * model_.config.ctx;
   }
 
+  /// The options with which the run begins or goes on. What is wrong with the checkpoints is told when they are loaded.
+  TrainOptions first_options() const {
+    if (!flags_.resume) return applied(flags_, program_.defaults);
+    if (RunDirectory(flags_.out).steps().empty()) return program_.defaults;
+    const auto options = [&](const auto& path) { return load_trainer_state(path, model_.config).options; };
+    return applied(flags_, load_newest(flags_.out, options, [](const char*) {}));
+  }
+
+  /// Says what the run will take, and refuses what does not fit, before anything is allocated.
+  TrainMemory expected_memory() const {
+    const TrainOptions options = first_options();
+    TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx});
+    memory.workspace = model_.train_workspace(flags_.threads);
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
+    memory.corpus = error ? 0 : corpus_memory(static_cast<std::int64_t>(bytes));
+    const std::int64_t available = available_memory();
+    std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
+    if (available >= 0) std::printf("memory available: %s\n", memory_text(available).c_str());
+    std::fflush(stdout);
+    check_memory(model_.config, memory, options.batch_size, available);
+    return memory;
+  }
+
+  void make_trainer() { trainer_ = model_.trainer(flags_.threads, state_.options); }
+
   void begin() {
-    state_.options = applied(flags_, {});
+    state_.options = applied(flags_, program_.defaults);
     state_.checkpoint_interval =
         flags_.checkpoint_interval > 0 ? flags_.checkpoint_interval : state_.options.eval_interval;
     state_.data_bytes = static_cast<std::int64_t>(text_.size());
@@ -116,7 +131,7 @@ template <Architecture M> class TrainingRun {
 
   void restore() {
     const auto load = [&](const std::filesystem::path& path) {
-      state_ = load_trainer_state(path, M::config);
+      state_ = load_trainer_state(path, model_.config);
       if (state_.data_bytes != static_cast<std::int64_t>(text_.size()) || state_.data_crc32c != text_crc()) {
         throw Error(path.string() + " was trained on another text than " + flags_.input_file +
                     ": give the same text, or begin anew with another --out");
@@ -124,8 +139,8 @@ template <Architecture M> class TrainingRun {
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
-      tokenizer_ = load_model(path, M::config, trainer_->weights());
-      load_moments(path, M::config, trainer_->first_moments(), trainer_->second_moments());
+      tokenizer_ = load_model(path, model_.config, trainer_->weights());
+      load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
     };
     load_newest(run_.path(), load, [&](const char* sentence) {
@@ -136,10 +151,12 @@ template <Architecture M> class TrainingRun {
   std::uint32_t text_crc() const { return crc32c(std::as_bytes(std::span(text_.data(), text_.size()))); }
 
   void announce() const {
-    std::printf("%s\n", type_text(M::config).c_str());
-    std::printf("  %s parameters; %s of memory to train on batches of %d x %d tokens, with %d threads\n",
-                grouped(M::param_count).c_str(), memory_text(train_bytes<M>(Batch{options().batch_size})).c_str(),
-                options().batch_size, M::config.ctx, ctx_.threads());
+    std::printf("%s\n", type_text(model_.config).c_str());
+    const std::string accumulated =
+        options().grad_accum_steps > 1 ? std::to_string(options().grad_accum_steps) + " times " : "";
+    std::printf("  %s parameters; %s%d x %d tokens a step, with %d threads; %s of memory\n",
+                grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
+                model_.config.ctx, trainer_->threads(), memory_text(memory_.total()).c_str());
     std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
                 flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
                 grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
@@ -190,7 +207,7 @@ template <Architecture M> class TrainingRun {
     state_.iteration = trainer_->iteration();
     state_.updates = trainer_->updates();
     state_.skipped = trainer_->skipped();
-    save_checkpoint(run_.step_path(state_.iteration), program_.preset, M::config, tokenizer_,
+    save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, tokenizer_,
                     {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments()}, state_);
     run_.prune(2);
   }
@@ -227,19 +244,20 @@ template <Architecture M> class TrainingRun {
   }
 
   const Program& program_;
+  const Model& model_;
   const TrainFlags& flags_;
+  TrainMemory memory_;
   std::string text_;
   Split split_;
   RunDirectory run_;
   CharacterTokenizer tokenizer_;
   TokenStream train_, validation_;
-  cpu::Context ctx_;
   TrainerState state_;
-  std::optional<Trainer<M, cpu::Context>> trainer_;
+  std::unique_ptr<AnyTrainer> trainer_;
 };
 
-template <Architecture M> Exit train(const Program& program, const TrainFlags& flags) {
-  return TrainingRun<M>(program, flags).run();
+inline Exit train(const Program& program, const Model& model, const TrainFlags& flags) {
+  return TrainingRun(program, model, flags).run();
 }
 
 }  // namespace tinygpt::cli

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <tinygpt/cli/flags.hpp>
-#include <tinygpt/train/trainer.hpp>
+#include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
 
@@ -20,8 +20,7 @@ struct TrainFlags {
   std::vector<std::function<void(TrainOptions&)>> said;
 };
 
-inline void add_flags(CLI::App& app, TrainFlags& flags) {
-  const TrainOptions defaults;
+inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defaults) {
   // One flag for one option: remembers what was said.
   const auto option = [&]<class N>(const char* flag, N TrainOptions::*member, const Range<N>& range,
                                    const std::string& help, std::string default_text) {
@@ -36,6 +35,9 @@ inline void add_flags(CLI::App& app, TrainFlags& flags) {
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
   option("--batch-size", &TrainOptions::batch_size, positive_int, "Sequences per iteration, each one context long",
          std::to_string(defaults.batch_size));
+  option("--grad-accum-steps", &TrainOptions::grad_accum_steps, positive_int,
+         "Such batches per iteration, one after the other; more than one trains as a larger batch in the memory of one",
+         std::to_string(defaults.grad_accum_steps));
   option("--learning-rate", &TrainOptions::learning_rate, above_zero, "Highest learning rate",
          shown(defaults.learning_rate));
   add_number<double>(app, "--min-learning-rate", "Learning rate at the end of the cosine", "a tenth of --learning-rate",
@@ -82,10 +84,10 @@ inline TrainOptions applied(const TrainFlags& flags, TrainOptions options) {
   return options;
 }
 
-inline void check(const TrainFlags& flags) {
+inline void check(const TrainFlags& flags, const TrainOptions& defaults) {
   if (flags.input_file.empty()) throw UsageError("train needs --input-file FILE, the text to train on: see --help");
   if (flags.out.empty()) throw UsageError("train needs --out DIR, where checkpoints are written: see --help");
-  if (!flags.resume) applied(flags, {});
+  if (!flags.resume) applied(flags, defaults);
 }
 
 }  // namespace tinygpt::cli

@@ -22,8 +22,8 @@ namespace tinygpt::cpu::detail {
 inline constexpr int attention_block = 64;
 inline constexpr int square_floats = attention_block * attention_block;
 
-inline int panel_squares(int head_dim) { return (head_dim + attention_block - 1) / attention_block; }
-inline std::int64_t panel_floats(int head_dim) { return std::int64_t{panel_squares(head_dim)} * square_floats; }
+constexpr int panel_squares(int head_dim) { return (head_dim + attention_block - 1) / attention_block; }
+constexpr std::int64_t panel_floats(int head_dim) { return std::int64_t{panel_squares(head_dim)} * square_floats; }
 
 /// On the diagonal, query i sees keys 0..i of the block; elsewhere it sees all of them. Tiles of a product that lie
 /// above the diagonal, and terms of a sum that are known to be zeros, are left out; adding them would not change a bit.

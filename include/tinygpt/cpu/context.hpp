@@ -13,6 +13,15 @@
 
 namespace tinygpt::cpu {
 
+/// Floats of scratch that each thread begins with: 1 MiB, of which a product touches what fits the L2.
+inline constexpr std::int64_t default_scratch = 256 * 1024;
+
+/// Threads that the machine runs at once.
+inline int hardware_threads() {
+  const unsigned count = std::thread::hardware_concurrency();
+  return count == 0 ? 1 : static_cast<int>(count);
+}
+
 /// Threads, and a piece of memory of its own for each of them. Every operation takes one as its first argument.
 ///
 /// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
@@ -62,7 +71,6 @@ class Context {
 
  private:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::int64_t default_scratch = 256 * 1024;  // 1 MiB, of which a product touches what fits the L2
 
   struct Free {
     void operator()(float* p) const { ::operator delete (p, std::align_val_t{alignment}); }
@@ -71,11 +79,6 @@ class Context {
   static float* allocate(std::int64_t floats) {
     return static_cast<float*>(
         ::operator new (static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{alignment}));
-  }
-
-  static int hardware_threads() {
-    const unsigned count = std::thread::hardware_concurrency();
-    return count == 0 ? 1 : static_cast<int>(count);
   }
 
   ThreadPool pool_;

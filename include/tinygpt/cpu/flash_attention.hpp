@@ -30,6 +30,21 @@ struct AttentionDropout {
   std::int64_t width = 0;
 };
 
+namespace detail {
+inline constexpr int blocks_per_task = 4;  // of queries in the forward pass
+}
+
+/// Floats of each thread's scratch that the passes take.
+constexpr std::int64_t attention_forward_scratch(int head_dim) {
+  return (2 + 2 * detail::blocks_per_task) * detail::panel_floats(head_dim) + 2 * detail::square_floats;
+}
+constexpr std::int64_t attention_backward_scratch(int head_dim, int group, std::int64_t time) {
+  return 8 * detail::panel_floats(head_dim) + 3 * detail::square_floats + group * time;
+}
+constexpr std::int64_t attention_decode_scratch(int head_dim) {
+  return 4 * detail::panel_floats(head_dim) + detail::square_floats;
+}
+
 /// Attention, forward.
 ///
 ///   s_ij = q_i . k_j / sqrt(Dh),   lse_i = log sum_{j <= i} e^s_ij,   y_i = sum_{j <= i} m_ij e^(s_ij - lse_i) v_j
@@ -44,7 +59,6 @@ struct AttentionDropout {
 inline void attention_forward(Context& ctx, float* y, float* lse, const float* qkv, const AttentionShape& shape,
                               const AttentionDropout& dropout = {}) {
   using namespace detail;
-  constexpr int blocks_per_task = 4;
   const std::int64_t time = shape.time;
   const int query_heads = shape.query_heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
   const int group = query_heads / kv_heads;
@@ -52,7 +66,7 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
   const std::int64_t y_stride = std::int64_t{query_heads} * head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch((2 + 2 * blocks_per_task) * panel + 2 * square_floats);
+  ctx.reserve_scratch(attention_forward_scratch(head_dim));
 
   const std::int64_t chunk = blocks_per_task * attention_block;
   const std::int64_t chunks = (time + chunk - 1) / chunk;
@@ -173,7 +187,7 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
   const std::int64_t y_stride = std::int64_t{query_heads} * head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch(8 * panel + 3 * square_floats + group * time);
+  ctx.reserve_scratch(attention_backward_scratch(head_dim, group, time));
 
   ctx.parallel_for(static_cast<int>(shape.batch * kv_heads), [&](int task, int thread) {
     const std::int64_t b = task / kv_heads;
@@ -261,7 +275,7 @@ inline void attention_decode(Context& ctx, float* y, std::int64_t y_stride, cons
   const std::int64_t stride = std::int64_t{kv_heads} * head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
-  ctx.reserve_scratch(4 * panel + square_floats);
+  ctx.reserve_scratch(attention_decode_scratch(head_dim));
 
   const int all_rows = n * group;  // row r is query r / group with head r % group of the key/value head
   const int row_blocks = (all_rows + attention_block - 1) / attention_block;

@@ -155,6 +155,9 @@ inline void multiply_sliver(int rows, int columns, int depth, const float* a, La
 
 }  // namespace detail
 
+/// Floats of each thread's scratch that a product takes.
+inline constexpr std::int64_t gemm_scratch = (detail::max_block_rows + detail::group_columns) * detail::block_depth;
+
 /// Matrix product.
 ///
 ///   C = A B  or  C += A B,    then epilogue(row, column_begin, column_end, &C(row, column_begin))
@@ -190,7 +193,7 @@ void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand 
     });
     return;
   }
-  ctx.reserve_scratch((max_block_rows + group_columns) * block_depth);
+  ctx.reserve_scratch(gemm_scratch);
   const Blocks blocks = choose_blocks(m, n, ctx.threads());
   ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
     const std::int64_t row = task % blocks.row_count * blocks.rows;

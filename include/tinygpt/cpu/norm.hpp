@@ -70,7 +70,7 @@ void residual_norm_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, E
                             In<float, Batch<dyn>, Time<dyn>> rstd, In<float, Embd<C>> weight, Dropout dropout) {
   constexpr std::int64_t padded = (C + vector_width - 1) / vector_width * vector_width;
   const int T = d_residual.template extent<Time>();
-  float* const partial = ctx.shared_scratch(row_parts * 2 * padded);  // per part: d_weight, then d_bias
+  float* const partial = ctx.shared_scratch(norm_backward_scratch(C));  // per part: d_weight, then d_bias
   for_row_parts(ctx, residual.rows(), [&](int part, std::int64_t first, std::int64_t last) {
     float* const weight_part = partial + part * 2 * padded;
     float* const bias_part = weight_part + padded;

@@ -34,9 +34,9 @@ template <int D> void rotate(float* x, const float* angles, float direction) {
 template <int Q, int KV, int D, class Cols, int N>
 void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
-         In<float, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const float, Qkv<Q, KV, D>, Cols> w, In<float, Qkv<Q, KV, D>> b,
-         In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
-         int first_position) {
+         In<float, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const float, Qkv<Q, KV, D>, Cols> w,
+         In<float, Qkv<Q, KV, D>> b, In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm,
+         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, int first_position) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();
@@ -72,7 +72,7 @@ void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Ten
   constexpr std::int64_t padded = (D + vector_width - 1) / vector_width * vector_width;
   const int T = x.template extent<Time>();
   if (raw || rope_table) {
-    float* const partial = ctx.shared_scratch(row_parts * 2 * padded);  // per part: d_q_norm, then d_k_norm
+    float* const partial = ctx.shared_scratch(norm_backward_scratch(D));  // per part: d_q_norm, then d_k_norm
     for_row_parts(ctx, d_qkv.rows(), [&](int part, std::int64_t first, std::int64_t last) {
       float* const weights_part = partial + part * 2 * padded;
       std::fill_n(weights_part, 2 * padded, 0.0f);

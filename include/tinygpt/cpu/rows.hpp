@@ -70,6 +70,12 @@ template <class F> void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
                    [&](int part, int) { f(part, part * step, std::min(rows, (part + 1) * step)); });
 }
 
+/// Floats of shared scratch in which a norm over `width` sums its parameters' gradients: for each part of the rows the
+/// weight's, then the bias's.
+constexpr std::int64_t norm_backward_scratch(std::int64_t width) {
+  return row_parts * 2 * ((width + vector_width - 1) / vector_width * vector_width);
+}
+
 /// out[j] += sum_i x[i * width + j], in order of i.
 inline void add_column_sums(Context& ctx, float* out, const float* x, std::int64_t rows, std::int64_t width) {
   constexpr std::int64_t strip = 4 * vector_width;

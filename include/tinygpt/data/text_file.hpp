@@ -23,7 +23,13 @@ inline std::string read_text_file(const std::filesystem::path& path) {
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error("cannot read " + path.string() + ": permission denied: change its permissions or copy it");
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  // In one piece where the size is known, so that the text never takes more memory than its length.
+  const auto size = std::filesystem::file_size(path, error);
+  std::string text(error ? 0 : static_cast<std::size_t>(size), '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (file.eof()) file.clear(std::ios::eofbit);  // it is shorter than it was
+  if (!file.eof() && !file.bad()) text.append(std::istreambuf_iterator<char>(file), {});
   if (file.bad()) throw Error("cannot read " + path.string() + ": the disk reports a fault: use another copy");
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark is no part of the text
   if (text.empty()) throw Error(path.string() + " is empty: give a text file of about a million characters or more");

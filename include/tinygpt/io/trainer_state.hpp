@@ -6,7 +6,7 @@
 #include <string>
 
 #include <tinygpt/io/json.hpp>
-#include <tinygpt/train/trainer.hpp>
+#include <tinygpt/train/options.hpp>
 
 namespace tinygpt {
 
@@ -27,6 +27,7 @@ namespace trainer_state {
 template <class Options, class F> void for_each_option(Options& o, F&& f) {
   f("max_iters", o.max_iters);
   f("batch_size", o.batch_size);
+  f("grad_accum_steps", o.grad_accum_steps);
   f("learning_rate", o.learning_rate);
   f("min_learning_rate", o.min_learning_rate);
   f("warmup_iters", o.warmup_iters);
@@ -49,15 +50,19 @@ inline std::optional<double> loss_from_json(const Json& json, const char* key, c
 
 }  // namespace trainer_state
 
+inline Json options_to_json(const TrainOptions& options) {
+  Json json;
+  trainer_state::for_each_option(options, [&](const char* name, const auto& value) { json[name] = value; });
+  return json;
+}
+
 inline Json trainer_state_to_json(const TrainerState& state) {
-  Json options;
-  trainer_state::for_each_option(state.options, [&](const char* name, const auto& value) { options[name] = value; });
   return {{"format", "tinygpt-trainer"},
           {"format_version", 1},
           {"iteration", state.iteration},
           {"updates", state.updates},
           {"skipped", state.skipped},
-          {"options", options},
+          {"options", options_to_json(state.options)},
           {"checkpoint_interval", state.checkpoint_interval},
           {"last_validation_loss", trainer_state::loss_to_json(state.last_validation_loss)},
           {"best_validation_loss", trainer_state::loss_to_json(state.best_validation_loss)},
@@ -77,11 +82,13 @@ inline TrainerState trainer_state_from_json(const Json& json, const std::filesys
   }
   const Json options = member<Json>(json, "options", path);
   trainer_state::for_each_option(state.options, [&](const char* name, auto& value) {
+    // Written before there was accumulation: it trained without.
+    if (std::string_view(name) == "grad_accum_steps" && !options.contains(name)) return;
     value = member<std::remove_reference_t<decltype(value)>>(options, name, path);
   });
   const TrainOptions& o = state.options;
-  if (o.batch_size < 1 || o.eval_iters < 1 || o.eval_interval < 1 || o.max_iters < 1 || o.dropout < 0 ||
-      o.dropout >= 1) {
+  if (o.batch_size < 1 || o.grad_accum_steps < 1 || o.eval_iters < 1 || o.eval_interval < 1 || o.max_iters < 1 ||
+      o.dropout < 0 || o.dropout >= 1) {
     throw damaged(path, "one of its options is out of range");
   }
   state.checkpoint_interval = member<std::int64_t>(json, "checkpoint_interval", path);

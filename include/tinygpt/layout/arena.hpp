@@ -1,4 +1,4 @@
-// Memory: one aligned allocation, and the bytes that a model needs to train or to generate.
+// Memory: one aligned allocation.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <new>
 #include <span>
 
-#include <tinygpt/layout/activations.hpp>
+#include <tinygpt/layout/memory.hpp>
 
 namespace tinygpt {
 
@@ -40,32 +40,5 @@ template <class E> class Arena {
   std::int64_t size_;
   std::unique_ptr<E, Free> data_;
 };
-
-constexpr std::int64_t operator""_KiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 10; }
-constexpr std::int64_t operator""_MiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 20; }
-constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 30; }
-
-/// Bytes of the keys and values of one sequence of full context length, in float32.
-constexpr std::int64_t kv_cache_bytes(const Config& c) {
-  return 2LL * c.layers * c.ctx * c.kv_width() * static_cast<std::int64_t>(sizeof(float));
-}
-
-/// Bytes to train on batches of B x T tokens in float32: weights, gradients, AdamW's two moments, activations.
-constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time) {
-  return static_cast<std::int64_t>(sizeof(float)) *
-         (4 * ParamTable(c).arena_size() + ActivationPlan(c, batch.size, time.size).size());
-}
-
-/// Bytes to generate from one prompt in float32: weights, the KV cache, the activations of a full context.
-constexpr std::int64_t generate_bytes(const Config& c) {
-  return static_cast<std::int64_t>(sizeof(float)) *
-             (ParamTable(c).arena_size() + ActivationPlan(c, 1, c.ctx, ActivationPlan::For::inference).size()) +
-         kv_cache_bytes(c);
-}
-
-template <Architecture M> constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = {M::config.ctx}) {
-  return train_bytes(M::config, batch, time);
-}
-template <Architecture M> constexpr std::int64_t generate_bytes() { return generate_bytes(M::config); }
 
 }  // namespace tinygpt

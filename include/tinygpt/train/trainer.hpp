@@ -6,26 +6,11 @@
 
 #include <tinygpt/layout/arena.hpp>
 #include <tinygpt/train/initialize.hpp>
+#include <tinygpt/train/options.hpp>
 #include <tinygpt/train/schedule.hpp>
 #include <tinygpt/train/step.hpp>
 
 namespace tinygpt {
-
-struct TrainOptions {
-  std::int64_t max_iters = 1000;
-  int batch_size = 16;
-  double learning_rate = 1e-3;
-  double min_learning_rate = 1e-4;
-  std::int64_t warmup_iters = 100;
-  double weight_decay = 0.1;
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double grad_clip = 1.0;
-  double dropout = 0.0;
-  std::int64_t eval_interval = 250;
-  int eval_iters = 20;
-  std::uint64_t seed = 1337;
-};
 
 struct StepReport {
   std::int64_t iteration = 0;
@@ -59,20 +44,25 @@ template <Architecture M, class Context> class Trainer {
     if (const auto table = activations().rope_table()) fill_rope(ctx_, table, M::config.rope_base);
   }
 
-  /// One optimizer update on the next batch.
+  /// One optimizer update on the next batch, or on the next grad_accum_steps of them.
   template <BatchSource Source> StepReport step(const Source& train) {
     ++iteration_;
-    const auto number = static_cast<std::uint64_t>(iteration_);
-    train.draw(tokens_, targets_, M::config.ctx, options_.seed, Purpose::training_batch, number);
-    const auto dropout = DropoutPlan::at_rate(options_.dropout, options_.seed, number, M::config.ctx);
     const double rate = warmup_cosine(iteration_, options_.warmup_iters, options_.max_iters, options_.learning_rate,
                                       options_.min_learning_rate);
     E loss{};
     double norm{};
     fill_zero(ctx_, gradients());
-    forward<M>(ctx_, read_weights(), activations(), ids(tokens_), dropout);
-    backward<M>(ctx_, &loss, Params<M, E>(gradients().data()), read_weights(), activations(), ids(tokens_),
-                ids(targets_), loss_scale(), dropout);
+    const int micro_batches = options_.grad_accum_steps;
+    for (int micro = 0; micro < micro_batches; ++micro) {
+      // Each has a number of its own over the whole run: its windows and masks depend on nothing else. With one per
+      // iteration, that is the iteration's.
+      const auto number = static_cast<std::uint64_t>((iteration_ - 1) * micro_batches + micro + 1);
+      const auto dropout = DropoutPlan::at_rate(options_.dropout, options_.seed, number, M::config.ctx);
+      train.draw(tokens_, targets_, M::config.ctx, options_.seed, Purpose::training_batch, number);
+      forward<M>(ctx_, read_weights(), activations(), ids(tokens_), dropout);
+      backward<M>(ctx_, &loss, Params<M, E>(gradients().data()), read_weights(), activations(), ids(tokens_),
+                  ids(targets_), loss_scale() / micro_batches, dropout);
+    }
     global_norm(ctx_, &norm, gradients());
 
     const bool finite = std::isfinite(static_cast<double>(loss)) && std::isfinite(norm);

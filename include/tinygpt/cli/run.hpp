@@ -1,0 +1,92 @@
+// The commands of a model's program: parsing, dispatching, and what goes wrong as one sentence.
+//
+// Nothing here depends on the model's type, and CLI11 and the JSON library take their time to compile; so programs that
+// define TINYGPT_CLI_COMPILED leave it to the library tinygpt-cli, which is this header once.
+#pragma once
+
+#include <new>
+#include <string>
+#include <string_view>
+
+#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/generate.hpp>
+#include <tinygpt/cli/info.hpp>
+#include <tinygpt/cli/model.hpp>
+#include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/train.hpp>
+#include <tinygpt/macros.hpp>
+
+namespace tinygpt::cli {
+
+/// Parses and runs; throws what goes wrong.
+inline Exit dispatch(const Program& program, const Model& model, std::vector<std::string> arguments) {
+  CLI::App app(type_text(model.config), "tinygpt-" + program.preset);
+  app.footer(
+      "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory,\n"
+      "4 the loss was not finite ten times in a row, 130 or 143 stopped by a signal after saving.");
+  bool version = false;
+  app.add_flag("--version", version, "Print the version");
+  app.get_formatter()->column_width(34);
+
+  InfoFlags info_flags;
+  TrainFlags train_flags;
+  GenerateFlags generate_flags;
+  CLI::App& info_app = *app.add_subcommand("info", "Show the architecture: parameters, memory, FLOPs");
+  CLI::App& train_app = *app.add_subcommand("train", "Train on a text file");
+  CLI::App& generate_app = *app.add_subcommand("generate", "Let a trained model write");
+  for (CLI::App* command : {&app, &info_app, &train_app, &generate_app}) command->allow_extras();
+  add_flags(info_app, info_flags);
+  add_flags(train_app, train_flags, program.defaults);
+  add_flags(generate_app, generate_flags);
+
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return Exit::done;
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(std::string(error.what()) + ": see --help");
+  }
+  refuse_unknown(app);
+  if (version) {
+    std::printf("tinygpt-%s %s\n", program.preset.c_str(), TINYGPT_VERSION);
+    return Exit::done;
+  }
+  if (info_app.parsed()) {
+    refuse_unknown(info_app);
+    return info(program, model.config, info_flags);
+  }
+  if (train_app.parsed()) {
+    refuse_unknown(train_app);
+    check(train_flags, program.defaults);
+    return train(program, model, train_flags);
+  }
+  if (generate_app.parsed()) {
+    refuse_unknown(generate_app);
+    check(generate_flags);
+    return generate(program, model, generate_flags);
+  }
+  throw UsageError("a command is missing: write info, train or generate after the program's name, or --help");
+}
+
+/// Runs, and turns what goes wrong into one sentence and an exit code.
+inline int run(const Program& program, const Model& model, int argc, char** argv) {
+  try {
+    return static_cast<int>(dispatch(program, model, normalised(argc, argv)));
+  } catch (const UsageError& error) {
+    complain(program, error.what());
+    return static_cast<int>(Exit::wrong_command_line);
+  } catch (const OutOfMemory& error) {
+    complain(program, error.what());
+    return static_cast<int>(Exit::out_of_memory);
+  } catch (const std::bad_alloc&) {
+    complain(program, "there is not enough memory: lower --batch-size or close other programs");
+    return static_cast<int>(Exit::out_of_memory);
+  } catch (const std::exception& error) {
+    complain(program, error.what());
+    return static_cast<int>(Exit::failed);
+  }
+}
+
+}  // namespace tinygpt::cli

@@ -1,0 +1,124 @@
+// What a preset wants and takes, and which one to recommend: calculation where documents give rules of thumb.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/memory.hpp>
+#include <tinygpt/cli/tool/throughput.hpp>
+
+namespace tinygpt::cli::tool {
+
+/// Tokens per parameter that make the best of the computation. Source: Hoffmann et al. 2022 (arXiv:2203.15556).
+inline constexpr double tokens_per_parameter = 20;
+/// So many passes over the same data are almost as good as new data. Source: Muennighoff et al. 2023
+/// (arXiv:2305.16264).
+inline constexpr double useful_passes = 4;
+/// Of English in a vocabulary of tens of thousands; a vocabulary of bytes has 1.
+inline constexpr double bytes_per_token = 4;
+inline constexpr int byte_vocabulary = 256;
+inline constexpr std::int64_t most_batch = 4096;
+
+/// 0: not known.
+struct Data {
+  double bytes = 0, tokens = 0;
+
+  double tokens_for(const Config& c) const {
+    return tokens > 0 ? tokens : c.vocab <= byte_vocabulary ? bytes : bytes / bytes_per_token;
+  }
+};
+
+/// How much text the documents that the presets come from want for a model of this size. Their classes are tiny, small,
+/// 150M, 350M and 750M; here a model belongs to the one whose size is nearest.
+constexpr const char* rule_of_thumb(std::int64_t parameters) {
+  if (parameters < 18'000'000) return "up to 10 MB";
+  if (parameters < 70'000'000) return "up to 100 MB";
+  if (parameters < 230'000'000) return "10 MB-1 GB; domain 10-50 M tokens";
+  if (parameters < 510'000'000) return "100 MB-10 GB; domain 50-200 M tokens";
+  return "from 1 GB; domain 100-500 M tokens";
+}
+
+struct FitRow {
+  const Preset* preset = nullptr;
+  Config config;  ///< the preset's, at the context that was asked for
+  std::int64_t parameters = 0;
+  std::int64_t largest = 0;                  ///< batch that fits; 0: none
+  std::int64_t batch = 0, accumulation = 0;  ///< to keep the preset's tokens per step
+  std::int64_t bytes = 0;                    ///< to train with `batch`, or with 1 where nothing fits
+  double wanted = 0;                         ///< tokens
+  double rate = 0, seconds = 0;              ///< 0: not known
+};
+
+inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Precision precision,
+                      const std::optional<Throughput>& throughput, const Data& data) {
+  FitRow row{.preset = &preset, .config = preset.config};
+  if (context > 0) row.config.ctx = context;
+  row.parameters = ParamTable(row.config).param_count();
+  row.wanted = tokens_per_parameter * static_cast<double>(row.parameters);
+  row.largest = largest_batch(row.config, memory, precision, most_batch);
+  const std::int64_t tokens =
+      std::int64_t{preset.defaults.batch_size} * preset.defaults.grad_accum_steps * preset.config.ctx;
+  const std::int64_t sequences = std::max<std::int64_t>(1, (tokens + row.config.ctx / 2) / row.config.ctx);
+  if (row.largest > 0) {
+    // The preset's own split where it fits, otherwise as few and as equal parts as do.
+    const std::int64_t own = preset.config.ctx == row.config.ctx ? preset.defaults.batch_size : sequences;
+    row.accumulation = (sequences + std::min(own, row.largest) - 1) / std::min(own, row.largest);
+    row.batch = (sequences + row.accumulation - 1) / row.accumulation;
+  }
+  row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), precision);
+  if (throughput) {
+    const double available = useful_passes * data.tokens_for(row.config);
+    row.rate = throughput->for_model(row.config);
+    row.seconds = (available > 0 ? std::min(available, row.wanted) : row.wanted) / row.rate;
+  }
+  return row;
+}
+
+struct Recommendation {
+  const FitRow* row = nullptr;
+  std::string reason;
+};
+
+/// With data: the largest that fits and that four passes can feed. Without: the largest that trains at its own batch.
+inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& data) {
+  const bool know_data = data.bytes > 0 || data.tokens > 0;
+  const FitRow *best = nullptr, *smallest = nullptr, *largest = nullptr;
+  for (const FitRow& row : rows) {
+    if (row.largest == 0) continue;
+    const bool good = know_data ? useful_passes * data.tokens_for(row.config) >= row.wanted
+                                : row.largest >= row.preset->defaults.batch_size;
+    if (good && (!best || row.parameters > best->parameters)) best = &row;
+    if (!smallest || row.parameters < smallest->parameters) smallest = &row;
+    if (!largest || row.parameters > largest->parameters) largest = &row;
+  }
+  if (!smallest) return {nullptr, "no preset trains in this memory, not even on one sequence at a time"};
+  const auto count = [](double n) { return short_count(n); };
+  if (know_data && best) {
+    return {best, "the largest that fits and whose " + count(best->wanted) + " tokens (20 per parameter) come from " +
+                      count(data.tokens_for(best->config)) + " tokens of data in at most four passes"};
+  }
+  if (know_data) {
+    return {smallest, "the smallest that fits; it wants " + count(smallest->wanted) + " tokens, and four passes over " +
+                          count(data.tokens_for(smallest->config)) +
+                          " give less, so stop when the validation loss rises"};
+  }
+  if (best) {
+    return {best, "the largest that trains at its own batch of " + std::to_string(best->preset->defaults.batch_size) +
+                      " in this memory; it wants " + count(best->wanted) +
+                      " tokens, and with --data-size or --tokens the answer would mind the data"};
+  }
+  return {largest, "the largest that fits, on " + std::to_string(largest->batch) + " sequences at a time with " +
+                       std::to_string(largest->accumulation) + " accumulation steps"};
+}
+
+/// "3.2 h", "41 days", "2.4 years": what an estimate is worth.
+inline std::string long_duration_text(double seconds) {
+  if (seconds < 3600) return duration_text(seconds);
+  if (seconds < 2 * 86400) return format("%.1f h", seconds / 3600);
+  if (seconds < 2 * 365.25 * 86400) return format("%.0f days", seconds / 86400);
+  return format("%.1f years", seconds / (365.25 * 86400));
+}
+
+}  // namespace tinygpt::cli::tool

@@ -1,0 +1,157 @@
+// tinygpt fit: which presets train in how much memory, what each wants, and which one to take.
+#pragma once
+
+#include <tinygpt/cli/tool/advice.hpp>
+
+namespace tinygpt::cli::tool {
+
+struct FitFlags {
+  std::string memory, data_size, tokens, precision = "float32", backend = "cpu", family;
+  std::string throughput_of, tokens_per_second, measured_on;
+  int context = 0;
+  bool json = false;
+};
+
+inline void add_flags(CLI::App& app, FitFlags& flags) {
+  add_text(app, "--memory", "Memory to train in, such as 8GiB (default this machine's)", "SIZE", flags.memory);
+  add_text(app, "--data-size", "Size of the text, such as 50MB", "SIZE", flags.data_size);
+  add_text(app, "--tokens", "Tokens of the data, such as 10M, instead", "N", flags.tokens);
+  add_number<int>(app, "--context", "Train at this context", "the preset's",
+                  Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
+                  [&](int n) { flags.context = n; });
+  add_text(app, "--precision", "float32 or bf16 (default float32)", "WORD", flags.precision);
+  add_text(app, "--backend", "cpu or gpu (default cpu)", "WORD", flags.backend);
+  add_text(app, "--family", "Only presets of this family", "F", flags.family);
+  add_path(app, "--throughput-of", "Take the rate from the metrics.jsonl of this run", "FILE", flags.throughput_of);
+  add_text(app, "--tokens-per-second", "Take this rate", "N", flags.tokens_per_second);
+  add_text(app, "--measured-on", "The preset that --tokens-per-second is the rate of", "NAME", flags.measured_on);
+  app.add_flag("--json", flags.json, "Print JSON");
+}
+
+/// What was asked, checked and with its defaults.
+struct FitQuestion {
+  Memory memory;
+  Precision precision = Precision::float32;
+  bool plan = false;  ///< for a backend or precision that is not built yet
+  std::optional<Throughput> throughput;
+  Data data;
+};
+
+inline FitQuestion question(const FitFlags& flags) {
+  FitQuestion q;
+  if (flags.precision != "float32" && flags.precision != "bf16") {
+    throw UsageError("--precision must be float32 or bf16, not '" + printable(flags.precision) + "': see --help");
+  }
+  if (flags.backend != "cpu" && flags.backend != "gpu") {
+    throw UsageError("--backend must be cpu or gpu, not '" + printable(flags.backend) + "': see --help");
+  }
+  if (!flags.data_size.empty() && !flags.tokens.empty()) {
+    throw UsageError("--data-size and --tokens contradict each other: leave one of them out");
+  }
+  if (!flags.throughput_of.empty() && !flags.tokens_per_second.empty()) {
+    throw UsageError("--throughput-of and --tokens-per-second contradict each other: leave one of them out");
+  }
+  if (!flags.measured_on.empty() && flags.tokens_per_second.empty()) {
+    throw UsageError("--measured-on says whose rate --tokens-per-second is: give both");
+  }
+  q.precision = flags.precision == "bf16" ? Precision::bf16 : Precision::float32;
+  q.plan = flags.backend == "gpu" || q.precision == Precision::bf16;
+  if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
+  if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
+  if (!flags.tokens_per_second.empty()) {
+    q.throughput = {parse_count("--tokens-per-second", flags.tokens_per_second), std::nullopt, "--tokens-per-second"};
+    if (!flags.measured_on.empty()) q.throughput->of = preset_named(flags.measured_on).config;
+  }
+  if (!flags.throughput_of.empty()) q.throughput = measured_throughput(flags.throughput_of);
+  if (!flags.memory.empty()) {
+    q.memory = {parse_bytes("--memory", flags.memory), "--memory"};
+  } else {
+    const auto found = flags.backend == "gpu" ? gpu_memory() : machine_memory();
+    if (!found) throw UsageError("the memory of the " + flags.backend + " cannot be asked for yet: give --memory 8GiB");
+    q.memory = *found;
+  }
+  return q;
+}
+
+inline std::string data_text(const Data& data) {
+  if (data.tokens > 0) return short_count(data.tokens) + " tokens of data";
+  return data.bytes > 0 ? size_text(static_cast<std::int64_t>(data.bytes)) + " of text" : "";
+}
+
+inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take) {
+  Report report{{"memory_bytes", q.memory.bytes},
+                {"memory_source", q.memory.source},
+                {"precision", q.precision == Precision::bf16 ? "bf16" : "float32"},
+                {"planned", q.plan},
+                {"presets", Report::array()}};
+  for (const FitRow& row : rows) {
+    Report r{{"name", row.preset->name},
+             {"parameters", row.parameters},
+             {"context", row.config.ctx},
+             {"fits", row.largest > 0},
+             {"largest_batch", row.largest},
+             {"batch_size", row.batch},
+             {"grad_accum_steps", row.accumulation},
+             {"train_bytes", row.bytes},
+             {"tokens_wanted", row.wanted},
+             {"documents_say", rule_of_thumb(row.parameters)}};
+    if (row.config != row.preset->config) r["type"] = type_text(row.config);
+    if (row.seconds > 0) r["seconds"] = row.seconds, r["tokens_per_second"] = row.rate;
+    report["presets"].push_back(r);
+  }
+  report["recommendation"] = {{"name", take.row ? Report(take.row->preset->name) : Report(nullptr)},
+                              {"reason", take.reason}};
+  return report;
+}
+
+inline Exit run(const FitFlags& flags) {
+  const FitQuestion q = question(flags);
+  std::vector<FitRow> rows;
+  for (const Preset& preset : presets::registry) {
+    if (flags.family.empty() || preset.family == flags.family) {
+      rows.push_back(fit_row(preset, flags.context, q.memory.bytes, q.precision, q.throughput, q.data));
+    }
+  }
+  if (rows.empty())
+    throw UsageError("there is no family '" + printable(flags.family) + "': tinygpt presets shows them");
+  const Recommendation take = recommend(rows, q.data);
+  if (flags.json) return print(fit_report(q, rows, take));
+
+  std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), q.memory.source.c_str(),
+              data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
+  if (q.plan) {
+    std::printf("A plan: %s on the %s is not built yet; what its libraries take beside the arena is not counted.\n",
+                flags.precision.c_str(), flags.backend.c_str());
+  }
+  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "to train with",
+                                               "takes", "wants tokens", "documents say", "time"}};
+  if (!q.throughput) table[0].pop_back();
+  for (const FitRow& row : rows) {
+    const bool fits = row.largest > 0;
+    table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
+                     fits ? (row.largest == most_batch ? ">= " : "") + grouped(row.largest) : "-",
+                     fits ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) : "-",
+                     memory_text(row.bytes), short_count(row.wanted), rule_of_thumb(row.parameters)});
+    if (q.throughput) table.back().push_back(fits ? long_duration_text(row.seconds) : "-");
+  }
+  std::printf("\n%s\n", table_text(table, "lrrrrrrll").c_str());
+  std::printf(
+      "To train with: batch x accumulation for the preset's own tokens per step; what does not fit takes what is shown "
+      "for\n"
+      "a batch of 1. Wants tokens: 20 per parameter (Hoffmann et al. 2022).%s\n\n",
+      q.throughput ? " Time: for those, or for four passes over less data." : "");
+  if (q.data.bytes > 0) {
+    std::printf("A token is taken for %g bytes of text, or for one byte where the vocabulary has %d or less.\n\n",
+                bytes_per_token, byte_vocabulary);
+  }
+  if (take.row && take.row->config != take.row->preset->config) {
+    std::printf(
+        "These are the presets with another context; such a one is built by\n  tinygpt_add_preset(%s_%d TYPE "
+        "\"%s\")\n\n",
+        std::string(take.row->preset->name).c_str(), flags.context, type_text(take.row->config).c_str());
+  }
+  std::printf("Take %s: %s.\n", take.row ? std::string(take.row->preset->name).c_str() : "none", take.reason.c_str());
+  return Exit::done;
+}
+
+}  // namespace tinygpt::cli::tool

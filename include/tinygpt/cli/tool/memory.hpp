@@ -1,0 +1,66 @@
+// How much memory there is, and how large a batch it takes, for what exists and for what is planned.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <tinygpt/cli/memory.hpp>
+#include <tinygpt/cpu/memory.hpp>
+#include <tinygpt/layout/memory.hpp>
+
+namespace tinygpt::cli::tool {
+
+enum class Precision { float32, bf16 };
+
+struct Memory {
+  std::int64_t bytes = 0;
+  std::string source;  ///< where the number comes from
+};
+
+/// The memory of the graphics card; nothing as long as no GPU backend can ask for it.
+inline std::optional<Memory> gpu_memory() { return std::nullopt; }
+
+/// What the control group allows, where it allows less than the machine has.
+inline std::optional<Memory> machine_memory() {
+  std::optional<Memory> memory;
+  const std::int64_t kib = cli::memory::number_in("/proc/meminfo", "MemTotal:");
+  if (kib > 0) memory = {1024 * kib, "this machine's RAM"};
+  for (const char* const path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    const std::int64_t limit = cli::memory::number_in(path, "");
+    if (limit > 0 && (!memory || limit < memory->bytes)) memory = {limit, "this control group's limit"};
+  }
+  return memory;
+}
+
+/// Bytes to train on a batch. For float32 what train of the program allocates, its text left out. For bf16 the
+/// arithmetic of mixed precision: per parameter 2 bytes of weight, 2 of gradient, 4 of master weight and 8 of AdamW's
+/// moments (Micikevicius et al. 2018, arXiv:1710.03740; Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1), and 2
+/// per activation except what is a statistic or a sum, which stays float.
+inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision) {
+  if (precision == Precision::float32) {
+    return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}) +
+           cpu::train_workspace(c, c.ctx, cpu::hardware_threads());
+  }
+  const ActivationPlan plan(c, batch, c.ctx);
+  std::int64_t in_float = 0;
+  for (const Buffer b :
+       {Buffer::norm_mean, Buffer::norm_rstd, Buffer::qk_rstd, Buffer::lse, Buffer::losses, Buffer::rope_table}) {
+    in_float += plan[b].copies * plan[b].size;
+  }
+  return 16 * ParamTable(c).arena_size() + 2 * plan.size() + 2 * in_float;
+}
+
+/// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even
+/// one sequence does.
+inline std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision, std::int64_t most = 4096) {
+  std::int64_t fits = 0, too_large = most + 1;
+  while (too_large - fits > 1) {
+    const std::int64_t middle = fits + (too_large - fits) / 2;
+    (planned_train_bytes(c, middle, precision) <= memory ? fits : too_large) = middle;
+  }
+  return fits;
+}
+
+}  // namespace tinygpt::cli::tool

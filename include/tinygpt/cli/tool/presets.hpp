@@ -1,0 +1,122 @@
+// tinygpt presets: label beside truth for all, or one preset in full.
+#pragma once
+
+#include <tinygpt/cli/info.hpp>
+#include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/io/model_file.hpp>
+
+namespace tinygpt::cli::tool {
+
+struct PresetsFlags {
+  std::string family, name;
+  bool json = false;
+};
+
+inline void add_flags(CLI::App& app, PresetsFlags& flags) {
+  app.add_option("NAME", flags.name, "Show this preset in full");
+  add_text(app, "--family", "Only this family: classic, gpt2, factory, modern, consumer, ...", "F", flags.family);
+  app.add_flag("--json", flags.json, "Print JSON");
+}
+
+/// Everything that follows from a preset's type and its training defaults.
+inline Report preset_report(const Preset& p) {
+  const Config& c = p.config;
+  const std::int64_t forward = forward_flops_per_token(c, c.ctx);
+  return {{"name", p.name},
+          {"family", p.family},
+          {"label", p.label},
+          {"parameters", ParamTable(c).param_count()},
+          {"type", type_text(c)},
+          {"architecture", config_to_json(c)},
+          {"train_bytes", default_train_bytes(p)},
+          {"generate_bytes", generate_bytes(c)},
+          {"forward_flops_per_token", forward},
+          {"train_flops_per_token", 3 * forward},
+          {"config", model_file_json(p.name, c, p.defaults)},
+          {"source", p.source}};
+}
+
+inline Exit show_one(const Preset& p, bool json) {
+  const Config& c = p.config;
+  const ParamTable table(c);
+  if (json) {
+    Report report = preset_report(p);
+    for (const ParamRow& row : table) {
+      report["tensors"].push_back({{"name", row.name}, {"shape", stored_shape(row)}, {"parameters", row.size()}});
+    }
+    return print(report);
+  }
+  const TrainOptions& t = p.defaults;
+  const auto forward = static_cast<double>(forward_flops_per_token(c, c.ctx));
+  const std::string batch =
+      std::to_string(t.batch_size) + " x " + grouped(c.ctx) + " tokens" +
+      (t.grad_accum_steps > 1 ? ", " + std::to_string(t.grad_accum_steps) + " times per step" : "");
+  std::printf("%s\n\n", type_text(c).c_str());
+  const std::vector<std::vector<std::string>> facts{
+      {"name", std::string(p.name) + ", of the " + std::string(p.family) + " family"},
+      {"label", p.label.empty() ? "-" : std::string(p.label)},
+      {"parameters", grouped(table.param_count())},
+      {"memory to train", memory_text(default_train_bytes(p)) + " on batches of " + batch},
+      {"memory to generate", memory_text(generate_bytes(c))},
+      {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) + " to train"},
+      {"training defaults",
+       format("learning rate %g, dropout %g, %lld iterations after %lld of warmup", t.learning_rate, t.dropout,
+              static_cast<long long>(t.max_iters), static_cast<long long>(t.warmup_iters))},
+      {"source", std::string(p.source)}};
+  std::fputs(table_text(facts, "ll").c_str(), stdout);
+  std::printf("\n%s", tensors_text(table).c_str());
+  return Exit::done;
+}
+
+inline Exit list_presets(const std::vector<const Preset*>& chosen) {
+  std::string_view family;
+  std::vector<std::vector<std::string>> rows;
+  for (const Preset* const p : chosen) {
+    if (p->family != family) {
+      if (!rows.empty()) rows.push_back({""});
+      family = p->family;
+      rows.push_back({std::string(family), "label", "parameters", "L", "C", "heads", "F", "T", "V", "batch", "to train",
+                      "to generate", "FLOPs/token"});
+    }
+    const Config& c = p->config;
+    const auto text = [](int n) { return std::to_string(n); };
+    const int accumulation = p->defaults.grad_accum_steps;
+    rows.push_back({std::string(p->name), p->label.empty() ? "-" : std::string(p->label),
+                    grouped(ParamTable(c).param_count()), text(c.layers), text(c.embd), heads_text(c), text(c.ffn),
+                    text(c.ctx), text(c.vocab),
+                    text(p->defaults.batch_size) + (accumulation > 1 ? " x " + text(accumulation) : ""),
+                    memory_text(default_train_bytes(*p)), memory_text(generate_bytes(c)),
+                    short_count(3 * static_cast<double>(forward_flops_per_token(c, c.ctx)))});
+  }
+  std::fputs(table_text(rows, "llrrrrrrrrrrr").c_str(), stdout);
+  std::printf(
+      "\nL layers, C width, heads query/key-value, F feed-forward width, T context, V vocabulary. Memory to train is "
+      "that\n"
+      "of the default batch, FLOPs/token those of training. tinygpt presets NAME shows one in full.\n");
+  return Exit::done;
+}
+
+inline Exit run(const PresetsFlags& flags) {
+  if (!flags.name.empty()) {
+    if (!flags.family.empty()) throw UsageError("NAME and --family contradict each other: leave one of them out");
+    return show_one(preset_named(flags.name), flags.json);
+  }
+  std::vector<const Preset*> chosen;
+  std::vector<std::string> families;
+  for (const Preset& p : presets::registry) {
+    if (flags.family.empty() || p.family == flags.family) chosen.push_back(&p);
+    if (families.empty() || families.back() != p.family) families.emplace_back(p.family);
+  }
+  if (chosen.empty()) {
+    std::string all;
+    for (const auto& family : families) all += (all.empty() ? "" : ", ") + family;
+    throw UsageError("there is no family '" + printable(flags.family) + "'" +
+                     did_you_mean(flags.family, families, "the families are " + all));
+  }
+  if (!flags.json) return list_presets(chosen);
+  Report report = Report::array();
+  for (const Preset* const p : chosen) report.push_back(preset_report(*p));
+  return print(report);
+}
+
+}  // namespace tinygpt::cli::tool

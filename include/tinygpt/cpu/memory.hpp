@@ -1,0 +1,32 @@
+// What the cpu backend allocates beside the arenas, in bytes: the scratch of each thread, and what operations share.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <tinygpt/cpu/context.hpp>
+#include <tinygpt/cpu/flash_attention.hpp>
+#include <tinygpt/cpu/gemm.hpp>
+#include <tinygpt/cpu/optimizer.hpp>
+#include <tinygpt/cpu/rows.hpp>
+#include <tinygpt/model/param_table.hpp>
+
+namespace tinygpt::cpu {
+
+/// What a Context with `threads` threads comes to hold in training steps of sequences of `time` tokens.
+constexpr std::int64_t train_workspace(const Config& c, int time, int threads) {
+  const std::int64_t each = std::max({default_scratch, gemm_scratch, attention_forward_scratch(c.head_dim),
+                                      attention_backward_scratch(c.head_dim, c.query_heads / c.kv_heads, time)});
+  const std::int64_t parameters = ParamTable(c).arena_size();
+  const std::int64_t shared = std::max({norm_backward_scratch(c.embd), norm_backward_scratch(c.head_dim),
+                                        2 * ((parameters + detail::arena_part - 1) / detail::arena_part)});
+  return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
+}
+
+/// What it comes to hold in generation.
+constexpr std::int64_t generate_workspace(const Config& c, int threads) {
+  return threads * std::max({default_scratch, gemm_scratch, attention_decode_scratch(c.head_dim)}) *
+         static_cast<std::int64_t>(sizeof(float));
+}
+
+}  // namespace tinygpt::cpu

@@ -1,0 +1,98 @@
+// The sizes of an architecture that a person gave at run time: the rules of config/rules.hpp with the nearest right
+// values, in the words of JSON configs (n_embd, n_head, ...).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <tinygpt/config/kinds.hpp>
+
+namespace tinygpt {
+
+/// One thing that is wrong, and what to write instead.
+struct Mistake {
+  int line = 0;       ///< in the file; 0 where there is none
+  std::string field;  ///< "n_embd"
+  std::string what;   ///< "must be a multiple of n_head (12), not 770"
+  std::string write;  ///< "768 or 780"
+};
+
+/// A size that a person can give, with the largest that still can be counted: no product of these overflows.
+struct SizeField {
+  const char* name;
+  int Config::*member;
+  int most;
+};
+
+inline constexpr SizeField size_fields[] = {
+    {"n_layer", &Config::layers, 10'000},      {"n_embd", &Config::embd, 1'000'000},
+    {"n_head", &Config::query_heads, 100'000}, {"n_kv_head", &Config::kv_heads, 100'000},
+    {"head_dim", &Config::head_dim, 100'000},  {"ffn_hidden", &Config::ffn, 10'000'000},
+    {"block_size", &Config::ctx, 10'000'000},  {"vocab_size", &Config::vocab, 10'000'000},
+};
+
+/// The sizes that 0 leaves open, as GPT<...> chooses them: Hkv = Hq, Dh = C / Hq, F = 4C or int(8C / 3).
+constexpr Config completed(Config c) {
+  if (c.kv_heads == 0) c.kv_heads = c.query_heads;
+  if (c.head_dim == 0 && c.query_heads != 0) c.head_dim = c.embd / c.query_heads;
+  if (c.ffn == 0) c.ffn = c.activation == swiglu ? static_cast<int>(8LL * c.embd / 3) : 4 * c.embd;
+  return c;
+}
+
+namespace size_check {
+
+inline std::string nearest_multiples(int value, int unit) {
+  const int below = value / unit * unit;
+  return (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + unit);
+}
+
+inline std::string nearest_divisors(int value, int whole) {
+  int below = std::min(value, whole), above = std::min(value, whole);
+  while (whole % below != 0) --below;
+  while (whole % above != 0) ++above;
+  return below == above ? std::to_string(below) : std::to_string(below) + " or " + std::to_string(above);
+}
+
+}  // namespace size_check
+
+/// Do the sizes fit together? `c` as given, 0 where left open or already reported.
+inline void check_sizes(const Config& c,
+                        const std::function<void(const char* field, std::string, std::string)>& wrong) {
+  using namespace size_check;
+  const auto text = [](int n) { return std::to_string(n); };
+  if (c.embd > 0 && c.query_heads > 0 && c.head_dim == 0) {
+    const int unit = c.positions == rope ? 2 * c.query_heads : c.query_heads;
+    if (c.embd % c.query_heads != 0) {
+      wrong("n_embd", "must be a multiple of n_head (" + text(c.query_heads) + "), not " + text(c.embd),
+            nearest_multiples(c.embd, unit));
+    } else if (c.embd % unit != 0) {
+      wrong("n_embd",
+            "gives heads of n_embd / n_head = " + text(c.embd / c.query_heads) +
+                ", which must be even: RoPE rotates pairs",
+            nearest_multiples(c.embd, unit));
+    }
+  }
+  if (c.head_dim % 2 != 0 && c.positions == rope) {
+    wrong("head_dim", "must be even, not " + text(c.head_dim) + ": RoPE rotates pairs",
+          nearest_multiples(c.head_dim, 2));
+  }
+  if (c.query_heads > 0 && c.kv_heads > 0 && c.query_heads % c.kv_heads != 0) {
+    wrong("n_kv_head", "must divide n_head (" + text(c.query_heads) + "), not " + text(c.kv_heads),
+          nearest_divisors(c.kv_heads, c.query_heads));
+  }
+  if (std::int64_t{c.query_heads} * c.head_dim > 1'000'000) {
+    wrong("head_dim", "makes the heads wider than 1000000 together", text(1'000'000 / c.query_heads));
+  }
+}
+
+/// An upper bound of the bytes to train on a batch, for sizes whose exact product might not fit 64 bits.
+inline double train_bytes_bound(const Config& c, std::int64_t batch) {
+  const double tokens = static_cast<double>(batch) * c.ctx, C = c.embd, F = c.ffn;
+  const double qkv = static_cast<double>(c.query_heads + 2.0 * c.kv_heads) * c.head_dim;
+  return 4 * tokens * ((c.layers + 1.0) * (8 * C + 4 * F + 4 * qkv + 8.0 * c.query_heads) + c.vocab);
+}
+
+}  // namespace tinygpt

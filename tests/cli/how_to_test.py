@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Types what docs/how-to says, and compares what comes with what the pages show.
+
+    how_to_test.py PROGRAM PAGES...      PROGRAM is the built tinygpt
+
+A block ```console is compared whole; `...` in it stands for anything. A block ```text depends on the machine, so its
+command must only succeed. A block ```json after a line "`NAME`:" is the file NAME.
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+
+def check(page, directory, environment, programs):
+    """Complaints about one page, and how many commands it has."""
+    complaints, commands = [], 0
+    blocks = re.findall(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    for name, kind, body in blocks:
+        if kind == "json" and name:
+            (directory / name).write_text(body)
+        if kind not in ("console", "text") or not body.startswith("$ tinygpt"):
+            continue
+        commands += 1
+        command, _, shown = body[2:].partition("\n")
+        missing = re.search(r"--target (tinygpt-\w+)", shown)
+        if missing and (programs / missing.group(1)).exists():
+            continue  # the page shows what is said where it is not built
+        run = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
+        output = run.stdout + run.stderr
+        pattern = ".*".join(re.escape(part) for part in re.split(r"[ ]*\.\.\.", shown))
+        if kind == "text" and run.returncode != 0:
+            complaints.append(f"{page.name}: {command}: exit code {run.returncode}: {output}")
+        if kind == "console" and not re.fullmatch(pattern, output, re.S):
+            complaints.append(f"{page.name}: {command}:\n--- shown\n{shown}--- real\n{output}")
+    return complaints, commands
+
+
+def main():
+    program = pathlib.Path(sys.argv[1]).resolve()
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    complaints = []
+    for page in map(pathlib.Path, sys.argv[2:]):
+        with tempfile.TemporaryDirectory() as directory:
+            found, commands = check(page, pathlib.Path(directory), environment, program.parent)
+        complaints += found
+        print(f"{page.name}: {commands} commands")
+        if commands == 0:
+            complaints.append(f"{page.name} has no commands to type")
+    print("\n".join(complaints))
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

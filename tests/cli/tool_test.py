@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+"""Drives the program tinygpt as its user does: every command, good and bad input, and the round trip of every preset.
+
+    tool_test.py PROGRAM [unittest arguments...]      PROGRAM is the built tinygpt
+"""
+import json
+import os
+import pathlib
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+GOOD = {"batch_size": 16, "block_size": 512, "vocab_size": 50304, "n_embd": 512, "n_head": 8, "n_layer": 8,
+        "dropout": 0.1, "bias": False}
+FORMULA_COUNTS = {"tiny": 11455872, "tiny_char": 1846656, "350M_1024": 354650112, "gpt2": 124439808,
+                  "factory_base": 109828608, "modern_130M_wide": 165677568, "consumer_3B": 2742827520}
+
+
+def run(*arguments, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="tinygpt-tool-")
+        self.addCleanup(directory.cleanup)
+        self.dir = pathlib.Path(directory.name)
+
+    def good(self, *arguments, **options):
+        result = run(*arguments, **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def json(self, *arguments, **options):
+        return json.loads(self.good(*arguments, "--json", **options))
+
+    def refused(self, code, arguments, *needles, **options):
+        """One sentence on standard error, with the right exit code."""
+        result = run(*arguments, **options)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertTrue(result.stderr.startswith("tinygpt: "), result.stderr)
+        for needle in needles:
+            self.assertIn(needle, result.stderr)
+        return result.stdout
+
+    def config(self, text=None, name="my.json", **changes):
+        path = self.dir / name
+        path.write_text(text if text is not None else json.dumps({**GOOD, **changes}, indent=2))
+        return path
+
+
+class HelpAndUsage(Case):
+    def test_help_everywhere(self):
+        self.assertIn("presets", self.good("--help"))
+        for command in ("presets", "params", "fit", "validate", "new"):
+            self.assertIn("--json", self.good(command, "--help"))
+
+    def test_wrong_command_lines_are_one_sentence_and_code_2(self):
+        self.refused(2, [], "a command is missing")
+        self.refused(2, ["prams"], "did you mean params?")
+        self.refused(2, ["fit", "--memry", "8GiB"], "did you mean --memory?")
+        self.refused(2, ["fit", "--memory"], "--memory")
+        self.refused(2, ["validate"], "validate needs")
+        self.refused(2, ["new"], "new needs")
+        self.refused(2, ["params"], "params needs")
+        self.refused(2, ["../../bin/ls"], "no command and no preset")
+        self.refused(2, ["tiny\nchar"], "no command and no preset")
+
+    def test_every_command_answers_in_50_ms(self):
+        config = self.config()
+        for arguments in (["presets", "--json"], ["presets"], ["fit"], ["params", "--preset", "consumer_3B"],
+                          ["validate", config], ["new", config], ["nonsense"]):
+            best = 1.0
+            for _ in range(5):
+                begun = time.monotonic()
+                run(*arguments)
+                best = min(best, time.monotonic() - begun)
+            self.assertLess(best, 0.05, arguments)
+
+
+class Presets(Case):
+    def test_label_stands_beside_truth_for_all(self):
+        presets = {p["name"]: p for p in self.json("presets")}
+        self.assertGreaterEqual(len(presets), 42)
+        for name, count in FORMULA_COUNTS.items():
+            self.assertEqual(presets[name]["parameters"], count, name)
+        self.assertEqual(presets["tiny"]["label"], "~11M")
+        text = self.good("presets")
+        for name, preset in presets.items():
+            self.assertRegex(text, rf"(?m)^  {name} .*{preset['parameters']:,} ")
+
+    def test_one_family_and_one_preset(self):
+        names = [p["name"] for p in self.json("presets", "--family", "gpt2")]
+        self.assertEqual(names, ["gpt2", "gpt2_medium", "gpt2_large", "gpt2_xl"])
+        text = self.good("presets", "modern_180M")
+        self.assertIn("226,546,432", text)
+        self.assertIn("q_norm.weight", text)
+        one = self.json("presets", "tiny")
+        self.assertEqual(sum(t["parameters"] for t in one["tensors"]), one["parameters"])
+
+    def test_unknown_names_get_the_nearest(self):
+        self.refused(2, ["presets", "150N"], "did you mean 150M")
+        self.refused(2, ["presets", "zzzzzzzzzzzz"], "tinygpt presets lists them all")
+        self.refused(2, ["presets", "--family", "clasic"], "did you mean classic?")
+        self.refused(2, ["presets", "--family", "gpt2", "tiny"], "contradict")
+
+
+class Params(Case):
+    def test_equal_to_the_presets_from_each_source(self):
+        for preset in self.json("presets"):
+            name, count = preset["name"], preset["parameters"]
+            by_name = self.json("params", "--preset", name)
+            self.assertEqual(by_name["parameters"], count)
+            self.assertEqual(sum(by_name["parts"].values()), count)
+            config = preset["config"]
+            by_file = self.json("params", "--config", self.config(json.dumps(config)))
+            flags = []
+            for key in ("n_layer", "n_embd", "n_head", "n_kv_head", "ffn_hidden", "block_size", "vocab_size", "mlp_type",
+                        "norm_type", "pos_encoding", "rope_theta"):
+                flags += ["--" + key.replace("_", "-"), config[key]]
+            flags += ["--qk-norm"] * config["qk_norm"] + ["--bias"] * config["bias"]
+            flags += ["--untied"] * (not config["tie_weights"])
+            by_flags = self.json("params", *flags)
+            for other in (by_file, by_flags):
+                self.assertEqual((other["type"], other["parameters"], other["parts"]),
+                                 (preset["type"], count, by_name["parts"]))
+
+    def test_formulas_evaluate_to_their_parts(self):
+        for name in ("tiny", "gpt2", "factory_base", "modern_180M", "consumer_8GB"):
+            report = self.json("params", "--preset", name, "--show-formula")
+            for part, formula in report["formulas"].items():
+                value = 0
+                if "=" in formula:
+                    value = eval(formula.split(" = ")[1].replace("x", "*").replace("^", "**"))
+                self.assertEqual(value, report["parts"][part], (name, part, formula))
+
+    def test_as_built_variants(self):
+        base = ["params", "--n-layer", 16, "--n-embd", 768, "--n-head", 12, "--block-size", 256, "--untied"]
+        self.assertEqual(self.json(*base)["parameters"], 190760448)
+        self.assertEqual(self.json(*base, "--mlp_type", "relu", "--bias", "attn_out,ffn,head")["parameters"], 190884480)
+
+    def test_interactive_asks_again_and_ends_with_the_input(self):
+        answers = "4\nmany\n192\n5\n4\n\n128\n256\n\n\n\n\n\n\n"
+        self.assertEqual(self.json("params", "--interactive", input=answers)["parameters"], 1846656)
+        result = run("params", "--interactive", input="4\n")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("the answers ended", result.stderr)
+
+    def test_bad_sizes(self):
+        sizes = ["--n-layer", 2, "--n-embd", 100, "--n-head", 3]
+        self.refused(2, ["params", *sizes], "write 99 or 102")
+        self.refused(2, ["params", "--n-layer", 2], "needed together")
+        for value in ("0", "-1", "1.5", "x", "", "2147483648", "99999999999999999999"):
+            self.refused(2, ["params", "--n-layer", value, "--n-embd", 64, "--n-head", 1], "--n-layer")
+        self.refused(2, ["params", "--preset", "tiny", "--n-layer", 3], "contradict")
+        self.refused(2, ["params", "--preset", "tiny", "--config", self.config()], "contradict")
+        self.refused(2, ["params", "--preset", "tinny"], "did you mean tiny")
+        self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--mlp-type", "silu"], "--mlp-type")
+        self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--bias", "some"], "--bias")
+        self.refused(2, ["params", "--n-layer", 1, "--n-embd", 6, "--n-head", 2, "--pos-encoding", "rope"], "even")
+        self.refused(1, ["params", "--config", self.config(n_embd=770, n_head=12)], "768 or 780")
+
+
+class Fit(Case):
+    def test_the_largest_batch_is_the_largest(self):
+        """Against memory as presets and validate count it."""
+        report = self.json("fit", "--memory", "8GiB")
+        by_name = {p["name"]: p for p in self.json("presets")}
+        for row in report["presets"]:
+            if not row["fits"]:
+                self.assertGreater(row["train_bytes"], 8 << 30)
+                continue
+            self.assertLessEqual(row["train_bytes"], 8 << 30)
+            self.assertLessEqual(row["batch_size"], row["largest_batch"])
+            wanted = by_name[row["name"]]["config"]
+            step = wanted["batch_size"] * wanted["grad_accum_steps"]
+            self.assertGreaterEqual(row["batch_size"] * row["grad_accum_steps"], step)
+            self.assertLess((row["batch_size"] - 1) * row["grad_accum_steps"], step)
+            self.assertEqual(row["tokens_wanted"], 20 * row["parameters"])
+            if row["largest_batch"] < 4096:  # one more does not fit: said by a budget of just its bytes
+                again = self.json("fit", "--memory", row["train_bytes"] - 1, "--family", by_name[row["name"]]["family"])
+                less = next(r for r in again["presets"] if r["name"] == row["name"])
+                self.assertLess(less["largest_batch"], row["batch_size"])
+
+    def test_memory_grows_linearly_with_context(self):
+        # Tokens per step are kept, so the bytes of a step hardly change when the context doubles.
+        rows = [next(r for r in self.json("fit", "--memory", "4TiB", "--context", context)["presets"]
+                     if r["name"] == "consumer_8GB") for context in (512, 1024, 2048)]
+        self.assertEqual([r["batch_size"] * r["context"] for r in rows], [6144, 6144, 6144])
+        for row in rows[1:]:
+            self.assertAlmostEqual(row["train_bytes"] / rows[0]["train_bytes"], 1, delta=0.01)
+
+    def test_data_decides(self):
+        small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB")["recommendation"]
+        self.assertEqual(small["name"], "tiny_char")
+        large = self.json("fit", "--memory", "24GiB", "--tokens", "10B")["recommendation"]
+        self.assertEqual(large["name"], "consumer_24GB")
+        none = self.json("fit", "--memory", "1MiB")["recommendation"]
+        self.assertIsNone(none["name"])
+        self.assertIn("Take none", self.good("fit", "--memory", "1MiB"))
+
+    def test_rates(self):
+        rate = ["--tokens-per-second", 3000, "--measured-on", "small_char"]
+        rows = {r["name"]: r for r in self.json("fit", "--memory", "8GiB", *rate)["presets"]}
+        self.assertEqual(round(rows["small_char"]["tokens_per_second"]), 3000)
+        self.assertLess(rows["150M"]["tokens_per_second"], 3000 / 5)
+        metrics = self.dir / "metrics.jsonl"
+        metrics.write_text("".join(json.dumps({"step": i, "loss": 2, "tokens_per_second": 1000 + i % 3}) + "\n"
+                                   for i in range(200)) + '{"step": 200, "lo')
+        rows = {r["name"]: r for r in self.json("fit", "--memory", "8GiB", "--throughput-of", metrics)["presets"]}
+        self.assertEqual(rows["tiny"]["tokens_per_second"], 1001)
+        metrics.write_text("{}\n")
+        self.refused(1, ["fit", "--throughput-of", metrics], "holds no rates")
+        self.refused(1, ["fit", "--throughput-of", self.dir / "nothing"], "nothing")
+
+    def test_plans_for_what_is_not_built_are_called_plans(self):
+        self.assertIn("not built yet", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
+        report = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
+        self.assertTrue(report["planned"])
+        self.assertFalse(self.json("fit", "--memory", "24GiB")["planned"])
+        self.refused(2, ["fit", "--backend", "gpu"], "give --memory")
+
+    def test_without_memory_it_is_the_machines(self):
+        report = self.json("fit")
+        self.assertGreater(report["memory_bytes"], 1 << 20)
+
+    def test_bad_values(self):
+        for value in ("8QiB", "-8GiB", "", "GiB", "1e400GiB", "nan", "inf", "8GiBs"):
+            self.refused(2, ["fit", "--memory", value], "--memory")
+        self.refused(2, ["fit", "--tokens", "many"], "--tokens")
+        self.refused(2, ["fit", "--tokens", "1M", "--data-size", "1MB"], "contradict")
+        self.refused(2, ["fit", "--precision", "fp8"], "float32 or bf16")
+        self.refused(2, ["fit", "--backend", "tpu"], "cpu or gpu")
+        self.refused(2, ["fit", "--context", "0"], "--context")
+        self.refused(2, ["fit", "--measured-on", "tiny"], "give both")
+        self.refused(2, ["fit", "--family", "none"], "no family")
+
+
+class Validate(Case):
+    def test_a_right_config(self):
+        self.assertIn("is right", self.good("validate", self.config()))
+        report = self.json("validate", self.config())
+        self.assertTrue(report["valid"])
+        self.assertEqual(report["parameters"], 51201024)
+
+    def test_every_mistake_in_one_go(self):
+        path = self.config('{\n "batch_size": 0,\n "block_size": 1.5,\n "vocab_size": "9",\n "n_embd": 770,\n'
+                           ' "n_head": 12,\n "n_layers": 2,\n "dropout": 3,\n "bias": 1\n}')
+        table = self.refused(1, ["validate", path], "7 mistakes")
+        self.assertIn("768 or 780", table)
+        result = run("validate", path, "--json")
+        self.assertEqual(result.returncode, 1)
+        mistakes = json.loads(result.stdout)["mistakes"]
+        self.assertEqual([m["line"] for m in mistakes], [2, 3, 4, 5, 7, 8, 9])
+
+    def test_files_that_are_no_configs(self):
+        for text, needle in (("", "1 mistake"), ("[1]", "1 mistake"), ("{" * 10000, "1 mistake"),
+                             ('{"a":' + "[" * 10000 + "]" * 10000 + "}", "1 mistake")):
+            begun = time.monotonic()
+            self.refused(1, ["validate", self.config(text)], needle)
+            self.assertLess(time.monotonic() - begun, 1)
+        self.refused(1, ["validate", self.dir], "directory")
+        self.refused(1, ["validate", self.dir / "nothing.json"], "no such file")
+        self.refused(1, ["validate", "/dev/zero"], "not a regular file")
+        large = self.dir / "large.json"
+        with large.open("wb") as file:
+            file.truncate(100_000_000)
+        begun = time.monotonic()
+        self.refused(1, ["validate", large], "100.0 MB")
+        self.assertLess(time.monotonic() - begun, 1)
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        table = self.refused(1, ["validate", self.config(**{"\x1b[31m\n": 1})], "1 mistake")
+        self.assertNotIn("\x1b", table)
+
+
+class New(Case):
+    def test_the_header(self):
+        header = self.good("new", self.config(description="for\nme", learning_rate=3e-4))
+        self.assertIn("using my = GPT<Layers<8>, Embd<512>, Heads<8>, Ctx<512>>;", header)
+        self.assertIn("static_assert(my::param_count == 51'201'024);", header)
+        self.assertIn("// my: for me\n", header)
+        self.assertIn(".learning_rate = 3e-04,", header)
+        out = self.dir / "model.hpp"
+        self.good("new", self.config(), "--name", "150M-x", "--out", out)
+        self.assertIn("using _150M_x = ", out.read_text())
+        self.refused(2, ["new", self.config(), "--name", "class"], "a word of C++")
+        self.refused(1, ["new", self.config(n_embd=0)], "my.json:5: n_embd")
+        self.refused(1, ["new", self.config(), "--out", "/nowhere/x.hpp"], "/nowhere/x.hpp")
+
+    def test_round_trip_of_every_preset(self):
+        for preset in self.json("presets"):
+            again = self.json("new", self.config(json.dumps(preset["config"])))
+            self.assertEqual(again["type"], preset["type"])
+            self.assertEqual(again["architecture"], preset["architecture"])
+            self.assertEqual(again["parameters"], preset["parameters"])
+
+
+class PresetPrograms(Case):
+    def built(self):
+        names = [p["name"] for p in self.json("presets")]
+        return [name for name in names if (PROGRAM.parent / f"tinygpt-{name}").exists()]
+
+    def test_round_trip_through_the_built_programs(self):
+        listed = {p["name"]: p for p in self.json("presets")}
+        self.assertIn("tiny_char", self.built())
+        for name in self.built():
+            info = json.loads(self.good(name, "info", "--json"))
+            self.assertEqual(info["type"], listed[name]["type"])
+            self.assertEqual(info["parameters"], listed[name]["parameters"])
+            self.assertEqual(info["config"], listed[name]["config"])
+            again = self.json("new", self.config(json.dumps(info["config"])))
+            self.assertEqual(again["type"], info["type"])
+
+    def test_the_program_gets_arguments_and_gives_its_exit_code(self):
+        self.assertIn("--max-iters", self.good("tiny_char", "train", "--help"))
+        result = run("tiny_char", "train")
+        self.assertEqual(result.returncode, 2)
+        self.assertTrue(result.stderr.startswith("tinygpt-tiny_char: "), result.stderr)
+
+    def test_what_is_not_built_is_said_how_to_build(self):
+        missing = [p["name"] for p in self.json("presets") if p["name"] not in self.built()]
+        if missing:
+            self.refused(1, [missing[0], "info"], f"--target tinygpt-{missing[0]}", "cmake --build ")
+        self.refused(2, ["tinychar", "info"], "did you mean tiny_char")
+
+
+if __name__ == "__main__":
+    if PROGRAM is None:
+        sys.exit(__doc__)
+    unittest.main()
