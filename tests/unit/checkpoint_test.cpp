@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <tinygpt/io/checkpoint.hpp>
+#include <tinygpt/model/gpt.hpp>
 
 using namespace tinygpt;
 using Catch::Matchers::Contains;

@@ -11,6 +11,7 @@
 #include <tinygpt/io/safetensors.hpp>
 #include <tinygpt/io/tokenizer_json.hpp>
 #include <tinygpt/io/trainer_state.hpp>
+#include <tinygpt/model/param_table.hpp>
 
 namespace tinygpt {
 
