@@ -12,8 +12,8 @@
 #include <vector>
 
 #include <tinygpt/cpu/context.hpp>
-#include <tinygpt/cpu/dropout.hpp>
 #include <tinygpt/cpu/math.hpp>
+#include <tinygpt/cpu/rows.hpp>
 #include <tinygpt/cpu/vec.hpp>
 
 namespace {
@@ -125,7 +125,8 @@ TEST_CASE("The vectorised dropout mask is the scalar one, element by element") {
       for (const std::int64_t row : {std::int64_t{0}, std::int64_t{5}, (std::int64_t{1} << 36) + 3}) {
         const Dropout dropout{threshold, 77, 0x123456789ABC, 0x9876543210};
         std::vector<float> x(static_cast<std::size_t>(width) + 1, 3.0f);
-        apply_dropout(dropout, row, width, x.data());
+        along_mask(dropout, row, width,
+                   [&](Lanes lanes, Floats mask) { lanes.store(x.data(), lanes.load(x.data()) * mask); });
         bool same = x.back() == 3.0f;
         for (std::int64_t c = 0; c < width; ++c) {
           const float factor = dropout.keeps(row, c, width) ? dropout.scale() : 0.0f;
@@ -139,7 +140,7 @@ TEST_CASE("The vectorised dropout mask is the scalar one, element by element") {
 
 TEST_CASE("Without dropout, a row is left as it is") {
   std::vector<float> x(20, 3.0f);
-  apply_dropout(Dropout{}, 0, 20, x.data());
+  along_mask(Dropout{}, 0, 20, [&](Lanes lanes, Floats mask) { lanes.store(x.data(), lanes.load(x.data()) * mask); });
   CHECK(x == std::vector<float>(20, 3.0f));
 }
 

@@ -49,7 +49,8 @@ TINYGPT_CPU_INLINE void dropout_numbers(const Dropout& dropout, std::int64_t gro
   const Longs first = c0 | (c1 << 32), second = c2 | (c3 << 32);  // elements 0-3 and 4-7 of each group
   const auto interleave = [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
     const Longs lower = __builtin_shufflevector(first, second, (Index / 2 + (Index % 2) * philox_lanes)...);
-    const Longs upper = __builtin_shufflevector(first, second, ((Index + philox_lanes) / 2 + (Index % 2) * philox_lanes)...);
+    const Longs upper =
+        __builtin_shufflevector(first, second, ((Index + philox_lanes) / 2 + (Index % 2) * philox_lanes)...);
     __builtin_memcpy(numbers, &lower, sizeof lower);
     __builtin_memcpy(numbers + 2 * vector_width, &upper, sizeof upper);
   };
@@ -74,25 +75,6 @@ TINYGPT_CPU_INLINE void dropout_factors(const Dropout& dropout, std::int64_t row
   detail::dropout_numbers(dropout, row * Dropout::groups(width) + column / 8, numbers);
   unroll<4>([&](auto v)
                 __attribute__((always_inline)) { factors[v] = dropout_factors(dropout, numbers + v * vector_width); });
-}
-
-/// x[c] *= mask(row, c) * scale for c < width.
-inline void apply_dropout(const Dropout& dropout, std::int64_t row, std::int64_t width, float* x) {
-  if (!dropout) return;
-  Floats factors[4];
-  std::int64_t column = 0;
-  for (; column + dropout_span <= width; column += dropout_span) {
-    dropout_factors(dropout, row, column, width, factors);
-    unroll<4>([&](auto v) __attribute__((always_inline)) {
-      float* p = x + column + v * vector_width;
-      store(p, load(p) * factors[v]);
-    });
-  }
-  if (column == width) return;
-  alignas(64) float last[dropout_span];
-  dropout_factors(dropout, row, column, width, factors);
-  unroll<4>([&](auto v) __attribute__((always_inline)) { store(last + v * vector_width, factors[v]); });
-  for (std::int64_t c = column; c < width; ++c) x[c] *= last[c - column];
 }
 
 }  // namespace tinygpt::cpu
