@@ -57,7 +57,7 @@ inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Pr
   if (context > 0) row.config.ctx = context;
   row.parameters = ParamTable(row.config).param_count();
   row.wanted = tokens_per_parameter * static_cast<double>(row.parameters);
-  row.largest = largest_batch(row.config, memory, precision, most_batch);
+  row.largest = largest_batch(row.config, memory, precision, Recompute::none, most_batch);
   const std::int64_t tokens =
       std::int64_t{preset.defaults.batch_size} * preset.defaults.grad_accum_steps * preset.config.ctx;
   const std::int64_t sequences = std::max<std::int64_t>(1, (tokens + row.config.ctx / 2) / row.config.ctx);
