@@ -13,6 +13,7 @@
 
 #include <tinygpt/cli/exit.hpp>
 #include <tinygpt/data/utf8.hpp>
+#include <tinygpt/io/config_json.hpp>
 #include <tinygpt/io/nearest_word.hpp>
 
 namespace tinygpt::cli {
@@ -52,6 +53,21 @@ void add_number(CLI::App& app, const char* flag, const std::string& help, const 
   const auto parse = [=](const std::string& text) { set(parse_number<N>(flag, text, range)); };
   const char* const type = std::is_integral_v<N> ? "N" : "X";
   app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type)->take_last();
+}
+
+/// Adds a flag with one of some words. `shown` is its default as --help prints it.
+template <class Kind, std::size_t N>
+void add_choice(CLI::App& app, const char* flag, const std::string& help, const std::string& shown,
+                const config_text::Words<Kind, N>& words, std::function<void(Kind)> set) {
+  const auto parse = [=, &words](const std::string& text) {
+    const auto kind = config_text::kind_of(words, text);
+    if (!kind) {
+      throw UsageError(std::string(flag) + " must be one of " + config_text::choices(words) + ", not '" +
+                       printable(text) + "': see --help");
+    }
+    set(*kind);
+  };
+  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name("WORD")->take_last();
 }
 
 /// Adds a flag with a path, which may not look like a flag: then its value was forgotten.

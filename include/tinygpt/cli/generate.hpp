@@ -9,6 +9,7 @@
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
+#include <tinygpt/layout/arena.hpp>
 
 namespace tinygpt::cli {
 

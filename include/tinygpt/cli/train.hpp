@@ -104,7 +104,8 @@ class TrainingRun {
   /// Says what the run will take, and refuses what does not fit, before anything is allocated.
   TrainMemory expected_memory() const {
     const TrainOptions options = first_options();
-    TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx});
+    TrainMemory memory =
+        train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx}, float32, options.recompute);
     memory.workspace = model_.train_workspace(flags_.threads);
     std::error_code error;
     const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
@@ -113,7 +114,7 @@ class TrainingRun {
     std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
     if (available >= 0) std::printf("memory available: %s\n", memory_text(available).c_str());
     std::fflush(stdout);
-    check_memory(model_.config, memory, options.batch_size, available);
+    check_memory(model_.config, memory, options, available);
     return memory;
   }
 

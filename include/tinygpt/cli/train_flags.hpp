@@ -38,6 +38,12 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   option("--grad-accum-steps", &TrainOptions::grad_accum_steps, positive_int,
          "Such batches per iteration, one after the other; more than one trains as a larger batch in the memory of one",
          std::to_string(defaults.grad_accum_steps));
+  add_choice<Recompute>(
+      app, "--recompute",
+      "What the backward pass computes again instead of keeping, to save memory: none, activations (norms and the "
+      "nonlinearity: little work) or blocks (everything in a layer: a third more); gives the same model",
+      config_text::word_of(config_text::recomputes, defaults.recompute), config_text::recomputes,
+      [&flags](Recompute value) { flags.said.push_back([value](TrainOptions& o) { o.recompute = value; }); });
   option("--learning-rate", &TrainOptions::learning_rate, above_zero, "Highest learning rate",
          shown(defaults.learning_rate));
   add_number<double>(app, "--min-learning-rate", "Learning rate at the end of the cosine", "a tenth of --learning-rate",
