@@ -109,8 +109,10 @@ inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, 
     Report r{{"name", row.preset->name},
              {"parameters", row.parameters},
              {"context", row.config.ctx},
-             {"fits", row.largest > 0},
+             {"fits", row.fits()},
              {"largest_batch", row.largest},
+             {"largest_batch_recomputing", row.largest_recomputing},
+             {"recompute", config_text::word_of(config_text::recomputes, row.recompute)},
              {"batch_size", row.batch},
              {"grad_accum_steps", row.accumulation},
              {"train_bytes", row.bytes},
@@ -145,23 +147,25 @@ inline Exit run(const FitFlags& flags) {
                 flags.precision.c_str(), q.backend.c_str());
   }
   const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
-  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "to train with",
+  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",
                                                "takes", "wants tokens", "documents say",
                                                assumed ? "time (assumed)" : "time"}};
   if (!q.throughput) table[0].pop_back();
   for (const FitRow& row : rows) {
-    const bool fits = row.largest > 0;
+    const auto batch = [](std::int64_t n) { return n == 0 ? "-" : (n == most_batch ? ">= " : "") + grouped(n); };
+    const std::string recompute =
+        row.recompute == Recompute::none ? "" : ", " + config_text::word_of(config_text::recomputes, row.recompute);
     table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
-                     fits ? (row.largest == most_batch ? ">= " : "") + grouped(row.largest) : "-",
-                     fits ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) : "-",
+                     batch(row.largest), batch(row.largest_recomputing),
+                     row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute : "-",
                      memory_text(row.bytes), short_count(row.wanted), rule_of_thumb(row.parameters)});
-    if (q.throughput) table.back().push_back(fits ? long_duration_text(row.seconds) : "-");
+    if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
   }
-  std::printf("\n%s\n", table_text(table, "lrrrrrrll").c_str());
+  std::printf("\n%s\n", table_text(table, "lrrrrlrrll").c_str());
   std::printf(
-      "To train with: batch x accumulation for the preset's own tokens per step; what does not fit takes what is shown "
-      "for\n"
-      "a batch of 1. Wants tokens: 20 per parameter (Hoffmann et al. 2022).%s\n\n",
+      "With blocks: the largest batch with --recompute blocks. To train with: batch x accumulation for the preset's own\n"
+      "tokens per step; what does not fit takes what is shown for a batch of 1. Wants tokens: 20 per parameter (Hoffmann et\n"
+      "al. 2022).%s\n\n",
       q.throughput ? " Time: for those, or for four passes over less data." : "");
   if (assumed) {
     std::printf(
