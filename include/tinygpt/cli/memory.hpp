@@ -79,20 +79,21 @@ constexpr std::int64_t corpus_memory(std::int64_t bytes) {
 
 /// "138.0 MiB: weights 7.0 MiB, ...".
 inline std::string memory_sentence(const TrainMemory& m) {
-  std::string text = memory_text(m.total()) + ": weights " + memory_text(m.weights) + ", gradients " +
+  std::string text = memory_text(m.total()) + ": weights " + memory_text(m.weights) +
+                     (m.masters > 0 ? ", master weights " + memory_text(m.masters) : "") + ", gradients " +
                      memory_text(m.gradients) + ", AdamW's moments " + memory_text(m.moments) + ", activations " +
                      memory_text(m.activations) + ", batch and workspace " + memory_text(m.batch + m.workspace);
   return m.corpus == 0 ? text : text + ", text " + memory_text(m.corpus);
 }
 
 /// Refuses what would make the machine swap or kill the program, and says what would fit. `memory` is what training takes
-/// with `options`.
+/// with `options` in `precision`.
 inline void check_memory(const Config& config, const TrainMemory& memory, const TrainOptions& options,
-                         std::int64_t available) {
+                         std::int64_t available, Precision precision = float32) {
   if (available < 0 || memory.total() <= available) return;
   const std::int64_t fixed = memory.workspace + memory.corpus;
   const auto largest = [&](Recompute recompute) {
-    return largest_batch(config, Time{config.ctx}, available - fixed, float32, recompute);
+    return largest_batch(config, Time{config.ctx}, available - fixed, precision, recompute);
   };
   const auto batch = [](int size) { return "--batch-size " + std::to_string(size); };
   const std::string fault = "training takes " + memory_text(memory.total()) + " of memory with " +
@@ -100,7 +101,7 @@ inline void check_memory(const Config& config, const TrainMemory& memory, const 
   const std::string smaller = ", and --grad-accum-steps makes up for a smaller one";
   const int as_it_is = largest(options.recompute), most = largest(Recompute::blocks);
   if (most == 0) {
-    const TrainMemory one = train_memory(config, Batch{1}, Time{config.ctx}, float32, Recompute::blocks);
+    const TrainMemory one = train_memory(config, Batch{1}, Time{config.ctx}, precision, Recompute::blocks);
     throw OutOfMemory(fault + "not even " + batch(1) + " fits with --recompute blocks, which takes " +
                       memory_text(one.total() + fixed) + ": train a smaller model, or close other programs");
   }

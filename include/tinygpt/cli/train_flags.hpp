@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/backend.hpp>
 #include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
@@ -13,7 +13,7 @@ namespace tinygpt::cli {
 struct TrainFlags {
   std::string input_file, out;
   bool resume = false;
-  int threads = 0;
+  BackendFlags backend;
   std::int64_t checkpoint_interval = 0;  ///< 0: not given
   bool min_learning_rate_given = false;
   /// What the user said about the options, to be applied to the defaults or to those of a checkpoint.
@@ -69,8 +69,7 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
   option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
          std::to_string(defaults.seed));
-  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's; any number gives the same model", "0",
-                  zero_or_more_int, [&](int n) { flags.threads = n; });
+  add_flags(app, flags.backend);
   app.footer(
       "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once.\n"
       "An iteration whose loss or gradient is not finite changes nothing; ten in a row end the run with exit code 4.");
