@@ -69,13 +69,13 @@ constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time) 
 }
 constexpr std::int64_t generate_bytes(const Config& c) { return generate_memory(c).total(); }
 
-template <Architecture M> constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = {M::config.ctx}) {
+template <Architecture M> constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = Time<>{M::config.ctx}) {
   return train_bytes(M::config, batch, time);
 }
 template <Architecture M> constexpr std::int64_t generate_bytes() { return generate_bytes(M::config); }
 
 /// Does the model train within a budget of bytes? static_assert(fits<Model, 8_GiB>(Batch{8}));
-template <Architecture M, std::int64_t Budget> constexpr bool fits(Batch<> batch, Time<> time = {M::config.ctx}) {
+template <Architecture M, std::int64_t Budget> constexpr bool fits(Batch<> batch, Time<> time = Time<>{M::config.ctx}) {
   return train_bytes<M>(batch, time) <= Budget;
 }
 
