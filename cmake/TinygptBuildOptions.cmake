@@ -14,8 +14,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
        -Wno-restrict)
 endif()
 
-# nvcc has warnings of its own, and gives the host compiler a file that it has written itself: that has line directives of
-# GCC's kind and parentheses where the source has none.
+# nvcc has warnings of its own, and gives the host compiler a file that it has written itself: that has line directives
+# of GCC's kind, and parentheses where the source has none.
 list(JOIN TINYGPT_WARNINGS "," tinygpt_host_warnings)
 string(REPLACE ",-Wpedantic" "" tinygpt_host_warnings "${tinygpt_host_warnings}")
 set(TINYGPT_CUDA_WARNINGS -Werror=all-warnings -Xcompiler=${tinygpt_host_warnings},-Wno-parentheses)

@@ -1,12 +1,12 @@
-# Decides whether this build has the CUDA backend, and says in one line what was taken and why. Included by the top-level
+# Decides whether this build has the CUDA backend, and says in one line what was taken and why. Included by the top
 # CMakeLists.txt, as a language must be enabled where the targets are that use it.
 #
 #   TINYGPT_GPU                 AUTO (a toolkit that works is taken), ON (there must be one), OFF
-#   TINYGPT_GPU_ARCHITECTURES   such as "80;90": what the programs are compiled for; else this machine's GPU, or the list
+#   TINYGPT_GPU_ARCHITECTURES   such as "80;90": what programs are compiled for; else this machine's GPU, or the list
 #
 # CMake's own support for CUDA does all the rest, with NVIDIA's toolkit and with that of scripts/cuda-toolkit.sh. But
-# enable_language ends the configuration where a compiler does not work, which AUTO must not: so nvcc proves itself before,
-# on a small program.
+# enable_language ends the configuration where a compiler does not work, which AUTO must not: so nvcc proves itself
+# before, on a small program.
 #
 # In another project's build nothing is looked for: the backend is there where that project has enabled CUDA before.
 
@@ -19,7 +19,7 @@ set(TINYGPT_GPU_ARCHITECTURES "" CACHE STRING "Compute capabilities of the GPU p
 # tinygpt_find_nvcc(): sets nvcc, or leaves it empty and sets why_not.
 function(tinygpt_find_nvcc)
   set(nvcc "")
-  set(why_not "no CUDA toolkit was found: install CUDA ${TINYGPT_CUDA_OLDEST} or run scripts/cuda-toolkit.sh")
+  set(why_not "no CUDA toolkit was found: install CUDA ${TINYGPT_CUDA_OLDEST} or newer, or run scripts/cuda-toolkit.sh")
   set(named ${CUDAToolkit_ROOT} $ENV{CUDAToolkit_ROOT})
   if(CMAKE_CUDA_COMPILER)
     set(nvcc ${CMAKE_CUDA_COMPILER})
@@ -38,8 +38,8 @@ function(tinygpt_find_nvcc)
     if(NOT cache)
       set(cache $ENV{HOME}/.cache)
     endif()
-    find_program(tinygpt_nvcc nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda /opt/cuda ${cache}/tinygpt/cuda-13.0
-                 PATH_SUFFIXES bin NO_CACHE)
+    find_program(tinygpt_nvcc nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH
+                 PATHS /usr/local/cuda /opt/cuda ${cache}/tinygpt/cuda-13.0 PATH_SUFFIXES bin NO_CACHE)
     if(tinygpt_nvcc)
       set(nvcc ${tinygpt_nvcc})
     endif()
@@ -62,7 +62,8 @@ function(tinygpt_try_nvcc NVCC)
   if(failed OR NOT version)
     set(why_not "${NVCC} does not say its version: see whether it runs")
   elseif(version VERSION_LESS TINYGPT_CUDA_OLDEST)
-    set(why_not "CUDA ${version} at ${root} is too old: install ${TINYGPT_CUDA_OLDEST} or newer, or run scripts/cuda-toolkit.sh")
+    set(why_not "CUDA ${version} at ${root} is too old")
+    string(APPEND why_not ": install ${TINYGPT_CUDA_OLDEST} or newer, or run scripts/cuda-toolkit.sh")
   else()
     # Once per compiler, as it takes seconds.
     set(key "${NVCC} ${version} ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION}")
@@ -76,7 +77,8 @@ function(tinygpt_try_nvcc NVCC)
                       RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
       if(failed)
         string(REGEX MATCH "[^\n]*([Ee]rror|fatal)[^\n]*" line "${said}")
-        set(why_not "CUDA ${version} at ${root} does not compile a program in C++20 with ${CMAKE_CUDA_HOST_COMPILER}: ${line}")
+        set(why_not "CUDA ${version} at ${root} does not compile a program in C++20")
+        string(APPEND why_not " with ${CMAKE_CUDA_HOST_COMPILER}: ${line}")
       else()
         set(TINYGPT_NVCC_WORKS "${key}" CACHE INTERNAL "The nvcc that has compiled a program")
       endif()

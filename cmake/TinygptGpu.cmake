@@ -4,9 +4,9 @@
 #   find_package(tinygpt 0.1 REQUIRED COMPONENTS gpu)
 #   target_link_libraries(my_program PRIVATE tinygpt::gpu)
 #
-# It says what the headers of tinygpt/gpu need, and nothing about optimisation or architectures: those are the consumer's.
-# cuBLASLt and NVML are opened when the program runs, and CMake links CUDA's runtime statically unless told otherwise; so a
-# program with this backend links nothing of CUDA's, and starts on a machine that has none.
+# It says what the headers of tinygpt/gpu need, and nothing about optimisation or architectures: those are the
+# consumer's. cuBLASLt and NVML are opened when the program runs, and CMake links CUDA's runtime statically unless told
+# otherwise; so a program with this backend needs no library of CUDA's, and starts on a machine that has none.
 
 set(TINYGPT_CUDA_OLDEST 13.0)
 

@@ -22,7 +22,10 @@ case "${1-}" in
     exit 0
     ;;
   -*) fail "there is no option $1: give a directory, or nothing" ;;
-  '') directory=${XDG_CACHE_HOME:-$HOME/.cache}/tinygpt/cuda-13.0 ;;
+  '')
+    [ -n "${XDG_CACHE_HOME-}${HOME-}" ] || fail "HOME is not set: give a directory"
+    directory=${XDG_CACHE_HOME:-$HOME/.cache}/tinygpt/cuda-13.0
+    ;;
   *) directory=$(cd "$called_from" && realpath -m -- "$1") ;;
 esac
 [ $# -le 1 ] || fail "$# arguments are too many: give one directory, or nothing"

@@ -2,7 +2,7 @@
 """Compiles each *.cuh of include/ alone with nvcc, host and device code, for every GPU that is named; needs no GPU.
 
     alone.py --nvcc NVCC [--arch ARCH]... [--flag=FLAGS] ROOT
-    alone.py --nvcc NVCC [--flag=FLAGS] --self-test      shows that a good header passes and that each kind of bad one does not
+    alone.py --nvcc NVCC [--flag=FLAGS] --self-test      shows that a good header passes and each kind of bad one fails
 
 As in tests/headers, `I` and `B0` are poison, because system headers define macros of these names. All warnings are
 errors, those of nvcc, ptxas and the host compiler. Exits with 77, which CTest counts as skipped, where there is nothing
