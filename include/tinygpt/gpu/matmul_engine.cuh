@@ -84,7 +84,7 @@ class MatmulEngine {
     Owned<cublasLtMatmulDesc_t> desc;
     Owned<cublasLtMatrixLayout_t> a, b, y;
     float beta;
-    cublasLtMatmulAlgo_t algorithm{};
+    AlgorithmBits algorithm{};
 
    private:
     static cublasOperation_t operation(Layout l) { return l == Layout::as_stored ? CUBLAS_OP_N : CUBLAS_OP_T; }
@@ -111,31 +111,32 @@ class MatmulEngine {
            std::to_string(cublaslt().version());
   }
 
-  cublasStatus_t start(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const void* a, const void* b, void* y,
-                       const void* bias, cudaStream_t stream) {
+  cublasStatus_t start(Plan& plan, const AlgorithmBits& bits, const void* a, const void* b, void* y, const void* bias,
+                       cudaStream_t stream) {
     if (bias != nullptr) plan.set(lt_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const float alpha = 1;
+    const cublasLtMatmulAlgo_t algorithm = algorithm_of(bits);
     return lt_.matmul(handle_, plan.desc.get(), &alpha, b, plan.b.get(), a, plan.a.get(), &plan.beta, y, plan.y.get(), y,
                       plan.y.get(), &algorithm, workspace_.data(), static_cast<std::size_t>(workspace_.size()), stream);
   }
 
-  cublasLtMatmulAlgo_t choose(Plan& plan, const Product& product, const void* a, const void* b, void* y, const void* bias,
-                              cudaStream_t stream) {
+  AlgorithmBits choose(Plan& plan, const Product& product, const void* a, const void* b, void* y, const void* bias,
+                       cudaStream_t stream) {
     if (bias != nullptr) plan.set(lt_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // its alignment is looked at
     const std::string key = text(representative(product));
-    const auto usable = [&](const AlgorithmBits& bits) { return fits(plan, algorithm_of(bits)); };
+    const auto usable = [&](const AlgorithmBits& bits) { return fits(plan, bits); };
     const auto known = file_.find(key);
-    if (known && usable(*known)) return algorithm_of(*known);
+    if (known && usable(*known)) return *known;
 
     const auto candidates = proposals(plan, product);
     if (candidates.size() == 1 || capturing(stream)) return candidates.front();
     const auto chosen = file_.find_or_choose(
-        key, usable, [&] { return bits_of(fastest(plan, product, candidates, a, b, y, bias, stream)); });
-    return chosen ? algorithm_of(*chosen) : candidates.front();
+        key, usable, [&] { return fastest(plan, product, candidates, a, b, y, bias, stream); });
+    return chosen.value_or(candidates.front());
   }
 
   /// What the library proposes, the likeliest first.
-  std::vector<cublasLtMatmulAlgo_t> proposals(const Plan& plan, const Product& p) {
+  std::vector<AlgorithmBits> proposals(const Plan& plan, const Product& p) {
     cublasLtMatmulPreference_t made = nullptr;
     lt_.check(lt_.preference_create(&made), "cublasLtMatmulPreferenceCreate");
     const Owned<cublasLtMatmulPreference_t> preference(made, lt_.preference_destroy);
@@ -153,16 +154,17 @@ class MatmulEngine {
     const cublasStatus_t status = lt_.heuristic(handle_, plan.desc.get(), plan.b.get(), plan.a.get(), plan.y.get(),
                                                 plan.y.get(), made, most_candidates, results, &count);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED) lt_.check(status, "cublasLtMatmulAlgoGetHeuristic for " + text(p));
-    std::vector<cublasLtMatmulAlgo_t> good;
+    std::vector<AlgorithmBits> good;
     for (int i = 0; i < count; ++i) {
-      if (results[i].state == CUBLAS_STATUS_SUCCESS) good.push_back(results[i].algo);
+      if (results[i].state == CUBLAS_STATUS_SUCCESS) good.push_back(bits_of(results[i].algo));
     }
     if (good.empty()) throw Error("cuBLASLt has no algorithm for " + text(p) + ": use the cpu backend, or another GPU");
     return good;
   }
 
   /// Does the library still know the algorithm, and does it do this product in this workspace?
-  bool fits(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) {
+  bool fits(const Plan& plan, const AlgorithmBits& bits) {
+    const cublasLtMatmulAlgo_t algorithm = algorithm_of(bits);
     cublasLtMatmulHeuristicResult_t result{};
     const cublasStatus_t status = lt_.algo_check(handle_, plan.desc.get(), plan.b.get(), plan.a.get(), plan.y.get(),
                                                  plan.y.get(), &algorithm, &result);
@@ -171,8 +173,8 @@ class MatmulEngine {
   }
 
   /// The one that takes the least time on these operands. y is as before afterwards where the product adds to it.
-  cublasLtMatmulAlgo_t fastest(Plan& plan, const Product& p, const std::vector<cublasLtMatmulAlgo_t>& candidates,
-                               const void* a, const void* b, void* y, const void* bias, cudaStream_t stream) {
+  AlgorithmBits fastest(Plan& plan, const Product& p, const std::vector<AlgorithmBits>& candidates, const void* a,
+                        const void* b, void* y, const void* bias, cudaStream_t stream) {
     // On the host, where there is room.
     std::vector<std::byte> before;
     if (p.accumulate == Accumulate::yes) {
@@ -181,7 +183,7 @@ class MatmulEngine {
       check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
     }
     Event begin, end;
-    const auto milliseconds = [&](const cublasLtMatmulAlgo_t& algorithm, int times) {
+    const auto milliseconds = [&](const AlgorithmBits& algorithm, int times) {
       begin.record(stream);
       for (int i = 0; i < times; ++i) {
         if (start(plan, algorithm, a, b, y, bias, stream) != CUBLAS_STATUS_SUCCESS) return never;
@@ -211,6 +213,7 @@ class MatmulEngine {
     return candidates[best];
   }
 
+  // Between the calls it is bits: of cublasLtMatmulAlgo_t, a struct without a name, nvcc 13.0 cannot make a vector.
   static AlgorithmBits bits_of(const cublasLtMatmulAlgo_t& algorithm) {
     AlgorithmBits bits{};
     static_assert(sizeof algorithm.data == sizeof bits);
@@ -218,7 +221,7 @@ class MatmulEngine {
     return bits;
   }
   static cublasLtMatmulAlgo_t algorithm_of(const AlgorithmBits& bits) {
-    cublasLtMatmulAlgo_t algorithm{};
+    AlgorithmBits algorithm{};
     std::copy(bits.begin(), bits.end(), std::begin(algorithm.data));
     return algorithm;
   }
