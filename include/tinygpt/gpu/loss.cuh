@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include <tinygpt/gpu/activation.cuh>
 #include <tinygpt/gpu/column_sums.cuh>
 #include <tinygpt/gpu/matmul.cuh>
 #include <tinygpt/ops/backend.hpp>
@@ -18,12 +19,6 @@ enum class Gradient { no, yes };
 
 /// Vectors that a thread loads before it uses the first.
 inline constexpr int loss_loads = 4;
-
-/// exp(x): exact to float's last places for float; for bfloat16 the GPU's own, which is far finer than the logits.
-template <class E>
-__device__ __forceinline__ float exp_for(float x) {
-  return std::is_same_v<E, bfloat16> ? __expf(x) : expf(x);
-}
 
 template <int Threads>
 struct LossShared {
@@ -76,18 +71,18 @@ __global__ void __launch_bounds__(Threads)
         if (column + i < width && logits[i] > largest) largest = logits[i];
       }
       if (largest > top) {
-        total *= detail::exp_for<E>(top - largest);
+        total *= exp_for<E>(top - largest);
         top = largest;
       }
 #pragma unroll
       for (int i = 0; i < N; ++i) {
-        if (column + i < width) total += detail::exp_for<E>(logits[i] - top);
+        if (column + i < width) total += exp_for<E>(logits[i] - top);
       }
     }
   }
   const float row_top = block_max<Threads>(top, shared.partial);
   // A thread without columns has the sum 0 relative to minus infinity.
-  const float row_total = block_sum<Threads>(total * detail::exp_for<E>(top - row_top), shared.partial);
+  const float row_total = block_sum<Threads>(total * exp_for<E>(top - row_top), shared.partial);
   const float lse = row_top + logf(row_total);
   if (threadIdx.x == 0) losses[row] = counts ? lse - target_logit : 0.0f;
 
@@ -109,7 +104,7 @@ __global__ void __launch_bounds__(Threads)
         Vec<float, N> gradient;
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-          const float p = detail::exp_for<E>(logits[i] - lse);
+          const float p = exp_for<E>(logits[i] - lse);
           const float d = scale * (column + i == target ? p - 1.0f : p);
           gradient[i] = counts && column + i < width ? d : 0.0f;
         }

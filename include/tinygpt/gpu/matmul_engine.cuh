@@ -221,7 +221,7 @@ class MatmulEngine {
     return bits;
   }
   static cublasLtMatmulAlgo_t algorithm_of(const AlgorithmBits& bits) {
-    AlgorithmBits algorithm{};
+    cublasLtMatmulAlgo_t algorithm{};
     std::copy(bits.begin(), bits.end(), std::begin(algorithm.data));
     return algorithm;
   }
