@@ -186,16 +186,16 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const HeadRows<const b
   constexpr unsigned width = padded_head<D>, chunks = width / 8;
   if constexpr (D % 8 == 0) {
 #pragma unroll
-    for (int i = static_cast<int>(threadIdx.x); i < Rows * chunks; i += Threads) {
-      const unsigned row = static_cast<unsigned>(i) / chunks, chunk = static_cast<unsigned>(i) % chunks;
+    for (unsigned i = threadIdx.x; i < Rows * chunks; i += Threads) {
+      const unsigned row = i / chunks, chunk = i % chunks;
       const int from = first + static_cast<int>(row);
       const bool valid = from < head.count && chunk * 8 < D;
       cp_async_16(tile + row * width + (chunk ^ chunk_permutation<width>(row)) * 8,
                   valid ? head.row(from) + chunk * 8 : head.data, valid);
     }
   } else {
-    for (int i = static_cast<int>(threadIdx.x); i < Rows * width; i += Threads) {
-      const unsigned row = static_cast<unsigned>(i) / width, column = static_cast<unsigned>(i) % width;
+    for (unsigned i = threadIdx.x; i < Rows * width; i += Threads) {
+      const unsigned row = i / width, column = i % width;
       const int from = first + static_cast<int>(row);
       const bool valid = from < head.count && column < D;
       tile[row * width + (column / 8 ^ chunk_permutation<width>(row)) * 8 + column % 8] =
