@@ -34,7 +34,7 @@ function(tinygpt_add_tool)
   find_package(CLI11 REQUIRED)
   add_executable(tinygpt-tool EXCLUDE_FROM_ALL ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tool_main.cpp)
   set_target_properties(tinygpt-tool PROPERTIES OUTPUT_NAME tinygpt)
-  target_link_libraries(tinygpt-tool PRIVATE tinygpt::tinygpt CLI11::CLI11)
+  target_link_libraries(tinygpt-tool PRIVATE tinygpt::tinygpt CLI11::CLI11 ${CMAKE_DL_LIBS})
 endfunction()
 
 function(tinygpt_add_preset NAME)

@@ -26,8 +26,7 @@ class Mask {
   __device__ __forceinline__ std::int64_t row(std::int64_t b, int t) const { return b * ctx_ + t; }
 
   /// 0 or scale for the elements column ... column + N - 1 of a row; N divides 8 and the column.
-  template <int N>
-  __device__ __forceinline__ Vec<float, N> factors(std::int64_t row, int column, int width) const {
+  template <int N> __device__ __forceinline__ Vec<float, N> factors(std::int64_t row, int column, int width) const {
     static_assert(8 % N == 0, "a vector must lie within a group of eight elements");
     const Dropout now{threshold_, site_, seed_, step_, ctx_};
     const auto group = now.numbers(row * Dropout::groups(width) + column / 8);

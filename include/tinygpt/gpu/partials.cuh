@@ -1,4 +1,5 @@
-// The second half of a sum over rows: adds the partial sums that the blocks of a kernel left in scratch, in fixed order.
+// The second half of a sum over rows: adds the partial sums that the blocks of a kernel left in scratch, in fixed
+// order.
 #pragma once
 
 #include <tinygpt/gpu/context.cuh>
@@ -8,8 +9,8 @@
 namespace tinygpt::gpu {
 
 /// How the rows of a kernel that sums over them are dealt to its blocks: by their number alone, so that the bits of the
-/// sum do not depend on the GPU. `least` rows in a part make its partial sums cheap beside the rows that it reads; `most`
-/// parts fill every GPU and bound the scratch.
+/// sum do not depend on the GPU. `least` rows in a part make its partial sums cheap beside the rows that it reads;
+/// `most` parts fill every GPU and bound the scratch.
 struct RowParts {
   std::int64_t rows_per_part, parts;
 
@@ -52,7 +53,8 @@ __global__ void __launch_bounds__(partials_threads)
   }
 }
 
-/// first[c] += sum over the parts of partials[part][0][c], and second likewise of partials[part][1]; second may be null.
+/// first[c] += sum over the parts of partials[part][0][c], and second likewise of partials[part][1]; second may be
+/// null.
 template <int Outputs, class E>
 void add_partials(Context<E>& ctx, float* first, float* second, const float* partials, std::int64_t parts, int width) {
   if (parts == 0) return;

@@ -28,15 +28,13 @@ __device__ __forceinline__ Token token_of(std::int64_t row, int T) {
 }
 
 /// Element by element.
-template <int N>
-__device__ __forceinline__ Vec<float, N> operator+(const Vec<float, N>& a, const Vec<float, N>& b) {
+template <int N> __device__ __forceinline__ Vec<float, N> operator+(const Vec<float, N>& a, const Vec<float, N>& b) {
   Vec<float, N> sum;
 #pragma unroll
   for (int i = 0; i < N; ++i) sum[i] = a[i] + b[i];
   return sum;
 }
-template <int N>
-__device__ __forceinline__ Vec<float, N> operator*(const Vec<float, N>& a, const Vec<float, N>& b) {
+template <int N> __device__ __forceinline__ Vec<float, N> operator*(const Vec<float, N>& a, const Vec<float, N>& b) {
   Vec<float, N> product;
 #pragma unroll
   for (int i = 0; i < N; ++i) product[i] = a[i] * b[i];

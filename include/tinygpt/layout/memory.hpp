@@ -76,20 +76,12 @@ constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time, 
                                    Recompute recompute = Recompute::none) {
   return train_memory(c, batch, time, precision, recompute).total();
 }
-<<<<<<< HEAD
 constexpr std::int64_t generate_bytes(const Config& c, Precision precision = float32) {
   return generate_memory(c, precision).total();
-=======
-constexpr std::int64_t generate_bytes(const Config& c) { return generate_memory(c).total(); }
-
-template <Architecture M> constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = Time<>{M::config.ctx}) {
-  return train_bytes(M::config, batch, time);
->>>>>>> toolkit
 }
 
-<<<<<<< HEAD
 template <Architecture M>
-constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = {M::config.ctx}, Precision precision = float32,
+constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = Time<>{M::config.ctx}, Precision precision = float32,
                                    Recompute recompute = Recompute::none) {
   return train_bytes(M::config, batch, time, precision, recompute);
 }
@@ -106,11 +98,6 @@ template <Architecture M> constexpr std::int64_t generate_bytes(Precision precis
 template <Architecture M, std::int64_t Budget, class... Circumstances>
 constexpr bool fits(Batch<> batch, Circumstances... circumstances) {
   return train_bytes<M>(batch, circumstances...) <= Budget;
-=======
-/// Does the model train within a budget of bytes? static_assert(fits<Model, 8_GiB>(Batch{8}));
-template <Architecture M, std::int64_t Budget> constexpr bool fits(Batch<> batch, Time<> time = Time<>{M::config.ctx}) {
-  return train_bytes<M>(batch, time) <= Budget;
->>>>>>> toolkit
 }
 
 /// The largest batch that trains within `bytes`; 0 where not even one sequence does.
