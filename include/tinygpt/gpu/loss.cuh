@@ -20,6 +20,16 @@ enum class Gradient { no, yes };
 /// Vectors that a thread loads before it uses the first.
 inline constexpr int loss_loads = 4;
 
+/// Logits of columns `column` on, minus infinity in place of what is beyond the width: a softmax of 0.
+template <int N>
+__device__ __forceinline__ Vec<float, N> logits_within(Vec<float, N> logits, int column, int width) {
+  if (column + N > width) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) logits[i] = column + i < width ? logits[i] : -INFINITY;
+  }
+  return logits;
+}
+
 template <int Threads>
 struct LossShared {
   float partial[warps<Threads>];
@@ -64,20 +74,16 @@ __global__ void __launch_bounds__(Threads)
     for (int j = 0; j < loads; ++j) {
       const int column = begin + j * Threads * N;
       if (column >= width) continue;
-      const Vec<float, N> logits = to_float(loaded[j]);
+      const Vec<float, N> logits = detail::logits_within(to_float(loaded[j]), column, width);
       float largest = logits[0];
 #pragma unroll
-      for (int i = 1; i < N; ++i) {
-        if (column + i < width && logits[i] > largest) largest = logits[i];
-      }
+      for (int i = 1; i < N; ++i) largest = logits[i] > largest ? logits[i] : largest;
       if (largest > top) {
         total *= exp_for<E>(top - largest);
         top = largest;
       }
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
-        if (column + i < width) total += exp_for<E>(logits[i] - top);
-      }
+      for (int i = 0; i < N; ++i) total += exp_for<E>(logits[i] - top);
     }
   }
   const float row_top = block_max<Threads>(top, shared.partial);
@@ -100,13 +106,18 @@ __global__ void __launch_bounds__(Threads)
       for (int j = 0; j < loads; ++j) {
         const int column = begin + j * Threads * N;
         if (column >= width) continue;
-        const Vec<float, N> logits = to_float(loaded[j]);
-        Vec<float, N> gradient;
+        Vec<float, N> gradient{};
+        if (counts) {
+          const Vec<float, N> logits = detail::logits_within(to_float(loaded[j]), column, width);
 #pragma unroll
-        for (int i = 0; i < N; ++i) {
-          const float p = exp_for<E>(logits[i] - lse);
-          const float d = scale * (column + i == target ? p - 1.0f : p);
-          gradient[i] = counts && column + i < width ? d : 0.0f;
+          for (int i = 0; i < N; ++i) gradient[i] = scale * exp_for<E>(logits[i] - lse);
+          if (target >= column && target < column + N) {
+            // By the difference first: of a probability near 1 nothing else would be left.
+#pragma unroll
+            for (int i = 0; i < N; ++i) {
+              if (column + i == target) gradient[i] = scale * (exp_for<E>(logits[i] - lse) - 1.0f);
+            }
+          }
         }
         store_vec(own + column, from_float<E>(gradient));
       }
