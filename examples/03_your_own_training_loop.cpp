@@ -10,13 +10,15 @@ using Model = GPT<Layers<2>, Embd<64>, Heads<4, 2>, Ctx<16>, Vocab<10>, Norm<rms
 
 int main() {
   constexpr int B = 8, T = 16;
-  constexpr ActivationPlan plan(Model::config, B, T);
+  using Views = Activations<Model, float>;
+  constexpr ActivationPlan plan = Views::plan(B, T);
   constexpr auto P = Model::params.arena_size();
-  Arena<float> w(P), d(P), m(P), v(P), memory(plan.size());
+  Arena<float> w(P), d(P), m(P), v(P);
+  Arena<std::byte> memory(plan.bytes());
   initialize<Model>(w.span(), /*seed=*/1);
 
   cpu::Context ctx;
-  const Activations<Model, float> act(memory.data(), plan, B, T);
+  const Views act(memory.data(), plan, B, T);
   fill_rope(ctx, act.rope_table(), Model::config.rope_base);
 
   // The task: each digit is the sum of the two before it, modulo 10.
@@ -40,8 +42,8 @@ int main() {
     backward<Model>(ctx, &loss, Params<Model, float>(d.data()), Params<Model, const float>(w.data()), act, x, y,
                     1.0 / (B * (T - 1)));
     global_norm(ctx, &norm, d.span());
-    adamw(ctx, w.span(), m.span(), v.span(), d.span(), &norm,
-          {.learning_rate = 3e-3, .step = step, .decay_end = Model::params.decay_end()});
+    const AdamW update{.learning_rate = 3e-3, .step = step, .decay_end = Model::params.decay_end()};
+    adamw(ctx, w.span(), {}, m.span(), v.span(), d.span(), &loss, &norm, &update);
     if (step % 50 == 0) std::printf("step %d  loss %.4f  gradient norm %.3f\n", step, static_cast<double>(loss), norm);
   }
 }

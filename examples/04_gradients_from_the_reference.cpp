@@ -13,8 +13,9 @@ using Model = GPT<Layers<2>, Embd<48>, Heads<3>, Ctx<32>, Vocab<64>, Bias<all>, 
 template <class Context> std::vector<double> gradient(Context& ctx) {
   using E = typename Context::element;
   constexpr int B = 2, T = 32;
-  constexpr ActivationPlan plan(Model::config, B, T);
-  Arena<E> w(Model::params.arena_size()), d(w.size()), memory(plan.size());
+  constexpr ActivationPlan plan = Activations<Model, E>::plan(B, T);
+  Arena<E> w(Model::params.arena_size()), d(w.size());
+  Arena<std::byte> memory(plan.bytes());
   initialize<Model>(w.span(), 1);
   std::vector<int> tokens(B * T), targets(B * T);
   for (int i = 0; i < B * T; ++i) tokens[i] = i * 13 % 64, targets[i] = (i * 13 + 5) % 64;

@@ -16,7 +16,7 @@ struct QkvRun {
   QkvRun(const Arrays<S>& in, bool rotates) {
     reference::Context<S> ctx;
     if (!in[3].empty()) raw.resize(y.size()), rstd.resize(N * (Q + KV));
-    if (rotates) rope.resize(Length * D), reference::fill_rope(ctx, table(), 100);
+    if (rotates) rope.resize(Length * D), fill_rope(ctx, table(), 100);
     reference::qkv(ctx, tokens<Rows>(y), saved(), tokens<PerHead<Q + KV>>(rstd), tokens<Embd<C>>(in[0]),
                    parameter<Rows, Embd<C>>(in[1]), parameter<Rows>(in[2]), parameter<HeadDim<D>>(in[3]),
                    parameter<HeadDim<D>>(in[4]), read(table()), 0);

@@ -39,7 +39,6 @@ class Problem {
  public:
   explicit Problem(const Circumstances& now)
       : now_(now),
-        plan_(M::config, now.batch, now.time),
         weights_(static_cast<std::size_t>(M::params.arena_size())),
         tokens_(whole(static_cast<std::size_t>(now.batch * now.time), M::config.vocab, 2)),
         targets_(whole(tokens_.size(), M::config.vocab, 3)),
@@ -119,7 +118,10 @@ class Problem {
   template <class S>
   struct Run {
     explicit Run(const Problem& p)
-        : problem(p), arena(static_cast<std::size_t>(p.plan_.size())), act(arena.data(), p.plan_, p.now_.batch, p.now_.time) {
+        : problem(p),
+          plan(Activations<M, S>::plan(p.now_.batch, p.now_.time)),
+          arena(plan.bytes()),
+          act(arena.data(), plan, p.now_.batch, p.now_.time) {
       if (act.rope_table()) fill_rope(ctx, act.rope_table(), M::config.rope_base);
     }
     S loss(const std::vector<S>& weights) {
@@ -130,7 +132,8 @@ class Problem {
       return sum;
     }
     const Problem& problem;
-    std::vector<S> arena;
+    ActivationPlan plan;
+    Arena<std::byte> arena;
     Activations<M, S> act;
     reference::Context<S> ctx;
   };
@@ -139,7 +142,6 @@ class Problem {
   TokenIds targets() const { return TokenIds(targets_.data(), now_.batch, now_.time); }
 
   Circumstances now_;
-  ActivationPlan plan_;
   std::vector<double> weights_;
   std::vector<std::int32_t> tokens_, targets_;
   DropoutPlan dropout_;

@@ -26,16 +26,16 @@ static_assert(GPT<Layers<2>, Embd<64>, Heads<8, 2>, Ctx<32>>::forward_flops_per_
 // The activation plan is linear in T: nothing in it is T x T. The tables that do not depend on T drop
 // out of differences, and at this batch the backward buffers are larger than the chunk of logits beside which they
 // live.
-constexpr std::int64_t elements(int batch, int time) { return ActivationPlan(Gpt2::config, batch, time).size(); }
-static_assert(elements(32, 1024) - elements(32, 512) == 2 * (elements(32, 512) - elements(32, 256)));
-static_assert(elements(16, 512) == elements(8, 1024));
+constexpr std::int64_t bytes(int batch, int time) { return ActivationPlan(Gpt2::config, batch, time).bytes(); }
+static_assert(bytes(32, 1024) - bytes(32, 512) == 2 * (bytes(32, 512) - bytes(32, 256)));
+static_assert(bytes(16, 512) == bytes(8, 1024));
 
 // A question that a user may ask: do the activations of a batch of 8 fit into 4 GiB of float?
-static_assert(elements(8, 1024) * 4 < 12LL << 30 && elements(8, 1024) * 4 > 4LL << 30);
+static_assert(bytes(8, 1024) < 12_GiB && bytes(8, 1024) > 4_GiB);
 
 // Inference keeps one layer's worth.
-static_assert(ActivationPlan(Gpt2::config, 1, 64, ActivationPlan::For::inference).size() <
-              ActivationPlan(Gpt2::config, 1, 64).size() / 6);
+static_assert(ActivationPlan(Gpt2::config, 1, 64, ActivationPlan::For::inference).bytes() <
+              ActivationPlan(Gpt2::config, 1, 64).bytes() / 6);
 
 // Questions that a user asks: what does it take to train and to generate, does it fit, and how large may a batch be?
 using Grouped = GPT<Layers<16>, Embd<768>, Heads<12, 4>, Ctx<1024>>;
@@ -48,8 +48,40 @@ static_assert(generate_bytes<Grouped>() < 1_GiB && kv_cache_bytes(Grouped::confi
 constexpr TrainMemory terms = train_memory(Grouped::config, Batch{4}, Time{1024});
 static_assert(terms.weights == 4 * Grouped::params.arena_size() && terms.gradients == terms.weights);
 static_assert(terms.moments == 2 * terms.weights && terms.batch == 2 * 4 * 1024 * 4);
-static_assert(terms.activations == 4 * ActivationPlan(Grouped::config, 4, 1024).size());
+static_assert(terms.activations == ActivationPlan(Grouped::config, 4, 1024).bytes() && terms.masters == 0);
 static_assert(terms.total() == train_bytes<Grouped>(Batch{4}));
+
+// In bf16: half for weights and activations (but for statistics and the loss), float for all that is summed up.
+constexpr TrainMemory half = train_memory(Grouped::config, Batch{4}, Time{1024}, bf16);
+static_assert(2 * half.weights == terms.weights && half.masters == terms.weights);
+static_assert(half.gradients == terms.gradients && half.moments == terms.moments && half.batch == terms.batch);
+static_assert(2 * half.activations > terms.activations && 1.97 * half.activations < 1.0 * terms.activations);
+static_assert(generate_bytes<Grouped>(bf16) < generate_bytes<Grouped>() * 51 / 100);
+
+// Recomputation: what is kept per token and layer shrinks to what storage.hpp says.
+constexpr std::int64_t kept(Recompute recompute) {
+  constexpr auto training = ActivationPlan::For::training;
+  const auto at = [&](int layers) {
+    Config c = Grouped::config;
+    c.layers = layers;
+    return ActivationPlan(c, 1, 1024, training, recompute).bytes();
+  };
+  return (at(17) - at(16)) / 1024;
+}
+constexpr std::int64_t statistics = 2 * 2 * 4;  // LayerNorm's mean and rstd, twice
+static_assert(kept(Recompute::none) == 4 * (2 * 768 + 2 * 768 + 1280 + 768 + 3072 + 3072 + 12) + statistics);
+static_assert(kept(Recompute::activations) == kept(Recompute::none) - 4 * (2 * 768 + 3072));
+static_assert(kept(Recompute::blocks) == 4 * 768 + statistics);
+static_assert(!fits<Grouped, 8_GiB>(Batch{10}) && fits<Grouped, 8_GiB>(Batch{10}, bf16) &&
+              fits<Grouped, 8_GiB>(Batch{40}, bf16, Recompute::blocks));
+
+// The activations of GPT-2 small in bf16 take at most 230 MiB for each sequence of 1024.
+constexpr std::int64_t sequence(int batch) {
+  return ActivationPlan(Gpt2::config, batch, 1024, ActivationPlan::For::training, Recompute::activations,
+                        storage_of(bf16))
+      .bytes();
+}
+static_assert(sequence(17) - sequence(16) < 230_MiB);
 
 // The largest batch fits, and the next one does not.
 constexpr bool largest_is_largest(const Config& c, std::int64_t bytes) {
@@ -82,12 +114,12 @@ constexpr bool disjoint(const ActivationPlan& plan) {
   };
   for (int i = 0; i < static_cast<int>(Buffer::count); ++i) {
     const auto a = static_cast<Buffer>(i);
-    const std::int64_t begin = plan[a].offset, end = begin + plan[a].copies * plan[a].size;
-    if (begin % param_alignment != 0 || plan[a].size % param_alignment != 0 || end > plan.size()) return false;
+    const std::int64_t begin = plan[a].offset, end = begin + plan[a].copies * plan[a].stride;
+    if (begin % buffer_alignment != 0 || plan[a].stride % buffer_alignment != 0 || end > plan.bytes()) return false;
     for (int j = 0; j < i; ++j) {
       const auto b = static_cast<Buffer>(j);
       if (phase(a) != 0 && phase(b) != 0 && phase(a) != phase(b)) continue;
-      const std::int64_t other = plan[b].offset, other_end = other + plan[b].copies * plan[b].size;
+      const std::int64_t other = plan[b].offset, other_end = other + plan[b].copies * plan[b].stride;
       if (begin < other_end && other < end) return false;
     }
   }
@@ -99,5 +131,8 @@ static_assert(disjoint(ActivationPlan(Tiny::config, 3, 5)));
 static_assert(disjoint(ActivationPlan(Qwen::config, 3, 5)));
 static_assert(disjoint(ActivationPlan(Gpt2::config, 8, 1024)));
 static_assert(disjoint(ActivationPlan(Qwen::config, 1, 5, ActivationPlan::For::inference)));
+constexpr auto training = ActivationPlan::For::training;
+static_assert(disjoint(ActivationPlan(Qwen::config, 3, 5, training, Recompute::activations, storage_of(bf16))));
+static_assert(disjoint(ActivationPlan(Qwen::config, 3, 5, training, Recompute::blocks)));
 
 }  // namespace

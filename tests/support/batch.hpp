@@ -37,12 +37,12 @@ template <Architecture M, class S> std::vector<S> random_weights(std::uint64_t s
 template <Architecture M, class Context> struct Step {
   using S = typename Context::element;
 
-  Step(Context& context, std::vector<S> weights, int batch, int time)
+  Step(Context& context, std::vector<S> weights, int batch, int time, Recompute recompute = Recompute::none)
       : ctx(context),
-        plan(M::config, batch, time),
+        plan(Activations<M, S>::plan(batch, time, recompute)),
         w(std::move(weights)),
         d(w.size()),
-        memory(plan.size()),
+        memory(plan.bytes()),
         act(memory.data(), plan, batch, time),
         tokens(static_cast<std::size_t>(batch) * static_cast<std::size_t>(time)),
         targets(tokens.size()) {
@@ -81,7 +81,7 @@ template <Architecture M, class Context> struct Step {
   Context& ctx;
   ActivationPlan plan;
   std::vector<S> w, d;
-  Arena<S> memory;
+  Arena<std::byte> memory;
   Activations<M, S> act;
   std::vector<std::int32_t> tokens, targets;
   int counted = 0;

@@ -1,5 +1,7 @@
 // AdamW and clipping on numbers that were worked out by hand.
 #include <cmath>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include <tinygpt/reference/optimizer.hpp>
@@ -14,10 +16,10 @@ reference::Context<double> ctx;
 
 struct State {
   std::vector<double> w, m, v;
-  void update(const std::vector<double>& gradient, const AdamW& hyper) {
+  void update(const std::vector<double>& gradient, const AdamW& hyper, double loss = 1) {
     double norm = 0;
     reference::global_norm(ctx, &norm, gradient);
-    reference::adamw(ctx, w, m, v, gradient, &norm, hyper);
+    reference::adamw(ctx, w, {}, m, v, gradient, &loss, &norm, &hyper);
   }
 };
 
@@ -83,6 +85,17 @@ TEST_CASE("the global norm is the 2-norm of all gradients") {
   double norm = 0;
   reference::global_norm(ctx, &norm, std::vector<double>{2, -3, 6});
   CHECK(norm == 7);
+}
+
+TEST_CASE("a loss or a gradient that is not finite changes nothing") {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& [gradient, loss] : {std::pair{nan, 1.0}, {inf, 1.0}, {1.0, nan}, {1.0, -inf}}) {
+    State s{{2, 2}, {0.5, 0.5}, {0.25, 0.25}};
+    s.update({gradient, 1}, AdamW{}, loss);
+    CHECK(s.w == std::vector<double>{2, 2});
+    CHECK(s.m == std::vector<double>{0.5, 0.5});
+    CHECK(s.v == std::vector<double>{0.25, 0.25});
+  }
 }
 
 }  // namespace

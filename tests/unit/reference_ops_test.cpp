@@ -78,14 +78,14 @@ TEST_CASE("swiglu multiplies the gate's silu with up, gates before ups") {
   // sigmoid(ln 3) = 3/4, sigmoid(0) = 1/2, sigmoid(-ln 3) = 1/4.
   const double ln3 = std::log(3.0);
   Doubles pre{ln3, 0, -ln3, 2, 5, 8}, y(3);
-  reference::activation(ctx, Tokens<Ffn<3>>(y.data(), 1, 1), Tokens<FfnIn<3, swiglu>>(pre.data(), 1, 1));
+  reference::activation(ctx, Tokens<Ffn<3>>(y.data(), 1, 1), read(Tokens<FfnIn<3, swiglu>>(pre.data(), 1, 1)));
   check(y, {1.5 * ln3, 0, -2 * ln3});
 }
 
 TEST_CASE("RoPE rotates the two halves of a head against each other") {
   // D = 4, base 100: frequencies 100^0 = 1 and 100^(-1/2) = 1/10.
   Doubles table(3 * 4);
-  reference::fill_rope(ctx, Tensor<double, Ctx<3>, HeadDim<4>>(table.data()), 100);
+  fill_rope(ctx, Tensor<double, Ctx<3>, HeadDim<4>>(table.data()), 100);
   check(table, {1, 1, 0, 0, std::cos(1), std::cos(0.1), std::sin(1), std::sin(0.1), std::cos(2), std::cos(0.2), std::sin(2),
                 std::sin(0.2)});
   Doubles x{1, 0, 0, 0}, y{0, 0, 0, 1};
@@ -101,7 +101,7 @@ TEST_CASE("the projection normalises queries and keys, rotates them, and leaves 
   // One query, one key and one value head of size 2, each a copy of the input (3, 4); base irrelevant for D = 2.
   const Doubles x{3, 4, 3, 4}, w{1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1}, q_norm{1, 1}, k_norm{2, 2};
   Doubles table(4 * 2), y(12), raw(12), rstd(4);
-  reference::fill_rope(ctx, Tensor<double, Ctx<4>, HeadDim<2>>(table.data()), 100);
+  fill_rope(ctx, Tensor<double, Ctx<4>, HeadDim<2>>(table.data()), 100);
   using Rows = Qkv<1, 1, 2>;
   reference::qkv(ctx, Tokens<Rows>(y.data(), 1, 2), Tokens<Rows>(raw.data(), 1, 2), Tokens<PerHead<2>>(rstd.data(), 1, 2),
                  Tensor<const double, Batch<dyn>, Time<dyn>, Embd<2>>(x.data(), 1, 2), View<Rows, Embd<2>>(w.data()), {},

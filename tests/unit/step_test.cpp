@@ -18,13 +18,13 @@ constexpr int B = 3, T = 6, V = 17, C = 16;
 struct Run {
   ActivationPlan plan;
   std::vector<double> weights = test::normal(static_cast<std::size_t>(Model::params.arena_size()), 1, 0.3);
-  std::vector<double> arena;
+  Arena<std::byte> arena;
   std::vector<std::int32_t> tokens = test::whole(B * T, V, 2), targets = test::whole(B * T, V, 3);
   Activations<Model, double> act;
   reference::Context<double> ctx;
 
-  explicit Run(ActivationPlan::For purpose = ActivationPlan::For::training)
-      : plan(Model::config, B, T, purpose), arena(static_cast<std::size_t>(plan.size())), act(arena.data(), plan, B, T) {
+  explicit Run(const ActivationPlan& p = Activations<Model, double>::plan(B, T))
+      : plan(p), arena(plan.bytes()), act(arena.data(), plan, B, T) {
     fill_rope(ctx, act.rope_table(), Model::config.rope_base);
   }
   Params<Model, const double> params() const { return Params<Model, const double>(weights.data()); }
@@ -71,8 +71,8 @@ TEST_CASE("a token changes what follows it in its own sequence, and nothing else
 }
 
 TEST_CASE("the plan for inference, which keeps one layer, gives the loss of the plan for training") {
-  Run training, inference(ActivationPlan::For::inference);
-  REQUIRE(inference.plan.size() < training.plan.size());
+  Run training, inference(Activations<Model, double>::inference_plan(B, T));
+  REQUIRE(inference.plan.bytes() < training.plan.bytes());
   CHECK(inference.loss(1.0 / (B * T)) == Approx(training.loss(1.0 / (B * T))).epsilon(1e-14));
 }
 

@@ -37,16 +37,20 @@ template <ActivationKind K> TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
 
 }  // namespace detail
 
-/// hidden = silu(gate) * up, pre = [gate | up].
-template <int F>
-void swiglu_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
-                       Tensor<const float, Batch<dyn>, Time<dyn>, FfnIn<F, swiglu>> pre) {
+/// hidden = act(pre), or silu(gate) * up with pre = [gate | up].
+template <int F, ActivationKind K>
+void activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
+                Tensor<const float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
   for_row_parts(ctx, pre.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      const float* in = pre.data() + i * 2 * F;
+      const float* in = pre.data() + i * pre.width();
       along(F, [&](Lanes lanes) {
-        const Floats gate = lanes.load(in);
-        lanes.store(hidden.data() + i * F, gate * sigmoid(gate) * lanes.load(in + F));
+        const Floats x = lanes.load(in);
+        if constexpr (K == swiglu) {
+          lanes.store(hidden.data() + i * F, x * sigmoid(x) * lanes.load(in + F));
+        } else {
+          lanes.store(hidden.data() + i * F, detail::act<K>(x));
+        }
       });
     }
   });

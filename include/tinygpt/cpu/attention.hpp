@@ -27,9 +27,10 @@ void attention_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Qkv<Q
 template <int Q, int KV, int D, int N>
 void decode_attention(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
                       Tensor<float, Ctx<N>, KvHeads<KV, D>> keys, Out<float, Ctx<N>, KvHeads<KV, D>> values,
-                      Tensor<const float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, int first_position) {
+                      Tensor<const float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
+                      Deferred<int> first) {
   constexpr std::int64_t width = Qkv<Q, KV, D>::value, kv_width = KvHeads<KV, D>::value;
-  const int T = qkv.template extent<Time>();
+  const int T = qkv.template extent<Time>(), first_position = first();
   for (int t = 0; t < T; ++t) {
     const float* token = qkv.data() + t * width;
     std::copy_n(token + Q * D, kv_width, keys.data() + (first_position + t) * kv_width);

@@ -22,12 +22,17 @@ inline int hardware_threads() {
   return count == 0 ? 1 : static_cast<int>(count);
 }
 
+/// What is kept of operations that are to be repeated: nothing, they are called again.
+struct Recording {};
+
 /// Threads, and a piece of memory of its own for each of them. Every operation takes one as its first argument.
 ///
 /// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
 class Context {
  public:
   using element = float;
+  using accumulator = float;
+  using Recording = cpu::Recording;
 
   /// 0 threads: as many as the machine has.
   explicit Context(int threads = 0)

@@ -32,8 +32,9 @@ TINYGPT_CPU_INLINE void dropout_numbers(const Dropout& dropout, std::int64_t gro
   const Longs g = lane + static_cast<std::uint64_t>(group);
   Longs c0 = g & low;
   Longs c1 = ((g >> 32) + dropout.site * std::uint64_t{4096}) & low;
-  Longs c2 = (lane & 0) + (dropout.step & low);
-  Longs c3 = (lane & 0) + (dropout.step >> 32);
+  const std::uint64_t step = dropout.step();
+  Longs c2 = (lane & 0) + (step & low);
+  Longs c3 = (lane & 0) + (step >> 32);
   std::uint32_t key0 = static_cast<std::uint32_t>(dropout.seed);
   std::uint32_t key1 = static_cast<std::uint32_t>(dropout.seed >> 32);
   for (int round = 0; round < 7; ++round) {

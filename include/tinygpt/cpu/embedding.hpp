@@ -10,12 +10,12 @@ namespace tinygpt::cpu {
 template <int V, int C, int N>
 void embed(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Embd<C>> residual, TokenIds tokens,
            Tensor<const float, Vocab<V>, Embd<C>> token_embedding,
-           Tensor<const float, Ctx<N>, Embd<C>> position_embedding, int first_position, Dropout dropout) {
+           Tensor<const float, Ctx<N>, Embd<C>> position_embedding, Deferred<int> first_position, Dropout dropout) {
   const int T = tokens.template extent<Time>();
   for_row_parts(ctx, tokens.size(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const float* token = token_embedding.data() + std::int64_t{tokens.data()[i]} * C;
-      const float* position = position_embedding ? position_embedding.data() + (first_position + i % T) * C : nullptr;
+      const float* position = position_embedding ? position_embedding.data() + (first_position() + i % T) * C : nullptr;
       float* out = residual.data() + i * C;
       along_mask(dropout, i / T * dropout.ctx + i % T, C, [&](Lanes lanes, Floats mask) {
         const Floats x = lanes.load(token);

@@ -37,7 +37,7 @@ void linear_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> h
                        Tensor<const float, FfnIn<F, K>, Cols> w, In<float, FfnIn<F, K>> b) {
   if constexpr (K == swiglu) {
     linear(ctx, pre, x, w, b);
-    swiglu_activation<F>(ctx, hidden, read(pre));
+    activation(ctx, hidden, read(pre));
   } else {
     gemm(ctx, x.rows(), F, Cols::value, as_stored(x.data(), Cols::value), transposed(w.data(), Cols::value), pre.data(), F,
          Accumulate::no, [&](std::int64_t row, std::int64_t begin, std::int64_t end, float* out) {

@@ -19,7 +19,7 @@ constexpr std::int64_t train_workspace(const Config& c, int time, int threads) {
                                       attention_backward_scratch(c.head_dim, c.query_heads / c.kv_heads, time)});
   const std::int64_t parameters = ParamTable(c).arena_size();
   const std::int64_t shared = std::max({norm_backward_scratch(c.embd), norm_backward_scratch(c.head_dim),
-                                        2 * ((parameters + detail::arena_part - 1) / detail::arena_part)});
+                                        2 * ((parameters + arena_part - 1) / arena_part)});
   return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
 }
 

@@ -9,30 +9,11 @@
 
 namespace tinygpt::cpu {
 
-namespace detail {
-
-/// Elements of an arena in one task; fixed, so that sums have the same bits with any number of threads.
-inline constexpr std::int64_t arena_part = 1 << 15;
-
-/// Calls f(part, first, last) for every part of n elements, in parallel.
-template <class F> void for_arena_parts(Context& ctx, std::int64_t n, F&& f) {
-  ctx.parallel_for(static_cast<int>((n + arena_part - 1) / arena_part),
-                   [&](int part, int) { f(part, part * arena_part, std::min(n, (part + 1) * arena_part)); });
-}
-
-}  // namespace detail
-
-inline void fill_zero(Context& ctx, std::span<float> x) {
-  detail::for_arena_parts(ctx, static_cast<std::int64_t>(x.size()), [&](int, std::int64_t first, std::int64_t last) {
-    std::fill(x.begin() + first, x.begin() + last, 0.0f);
-  });
-}
-
 inline void global_norm(Context& ctx, double* norm, std::span<const float> gradients) {
   const auto n = static_cast<std::int64_t>(gradients.size());
-  const std::int64_t parts = (n + detail::arena_part - 1) / detail::arena_part;
+  const std::int64_t parts = (n + arena_part - 1) / arena_part;
   auto* const sums = reinterpret_cast<double*>(ctx.shared_scratch(2 * parts));
-  detail::for_arena_parts(ctx, n, [&](int part, std::int64_t first, std::int64_t last) {
+  for_arena_parts(ctx, n, [&](int part, std::int64_t first, std::int64_t last) {
     constexpr std::int64_t run = 64 * vector_width;  // summed in float before it is added in double
     double total = 0;
     for (std::int64_t i = first; i < last; i += run) {
@@ -50,8 +31,10 @@ inline void global_norm(Context& ctx, double* norm, std::span<const float> gradi
   *norm = std::sqrt(total);
 }
 
-inline void adamw(Context& ctx, std::span<float> weights, std::span<float> m, std::span<float> v,
-                  std::span<const float> gradients, const double* norm, const AdamW& hyper) {
+inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std::span<float> m, std::span<float> v,
+                  std::span<const float> gradients, const float* loss, const double* norm, const AdamW* now) {
+  const AdamW& hyper = *now;
+  if (!AdamW::finite(*loss, *norm)) return;
   const auto clip = static_cast<float>(hyper.clip_scale(*norm));
   const auto beta1 = static_cast<float>(hyper.beta1), beta2 = static_cast<float>(hyper.beta2);
   const double correction1 = 1 - std::pow(hyper.beta1, static_cast<double>(hyper.step));
@@ -71,7 +54,7 @@ inline void adamw(Context& ctx, std::span<float> weights, std::span<float> m, st
     });
   };
   const auto kept = static_cast<float>(1 - hyper.learning_rate * hyper.weight_decay);
-  detail::for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()),
+  for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()),
                           [&](int, std::int64_t first, std::int64_t last) {
                             const std::int64_t middle = std::clamp(hyper.decay_end, first, last);
                             update(first, middle, kept);

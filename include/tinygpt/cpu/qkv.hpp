@@ -7,16 +7,6 @@
 
 namespace tinygpt::cpu {
 
-template <int N, int D> void fill_rope(Context&, Tensor<float, Ctx<N>, HeadDim<D>> rope_table, int base) {
-  for (int p = 0; p < N; ++p) {
-    for (int i = 0; i < D / 2; ++i) {
-      const double angle = p * std::pow(static_cast<double>(base), -2.0 * i / D);
-      rope_table.data()[p * D + i] = static_cast<float>(std::cos(angle));
-      rope_table.data()[p * D + D / 2 + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-}
-
 namespace detail {
 
 /// Rotates the pairs (x_i, x_{i + D/2}) by the angles of a position; backwards for direction = -1.
@@ -36,7 +26,7 @@ void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<float, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const float, Qkv<Q, KV, D>, Cols> w,
          In<float, Qkv<Q, KV, D>> b, In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm,
-         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, int first_position) {
+         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, Deferred<int> first_position) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();
@@ -55,7 +45,7 @@ void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
           rstd.data()[i * (Q + KV) + h] = r;
           along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(head) * broadcast(r) * lanes.load(weight)); });
         }
-        if (rope_table) detail::rotate<D>(head, rope_table.data() + (first_position + i % T) * D, 1.0f);
+        if (rope_table) detail::rotate<D>(head, rope_table.data() + (first_position() + i % T) * D, 1.0f);
       }
     }
   });

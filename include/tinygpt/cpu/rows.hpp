@@ -70,6 +70,15 @@ template <class F> void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
                    [&](int part, int) { f(part, part * step, std::min(rows, (part + 1) * step)); });
 }
 
+/// Elements of an arena in one task; fixed, so that sums have the same bits with any number of threads.
+inline constexpr std::int64_t arena_part = 1 << 15;
+
+/// Calls f(part, first, last) for every part of n elements, in parallel.
+template <class F> void for_arena_parts(Context& ctx, std::int64_t n, F&& f) {
+  ctx.parallel_for(static_cast<int>((n + arena_part - 1) / arena_part),
+                   [&](int part, int) { f(part, part * arena_part, std::min(n, (part + 1) * arena_part)); });
+}
+
 /// Floats of shared scratch in which a norm over `width` sums its parameters' gradients: for each part of the rows the
 /// weight's, then the bias's.
 constexpr std::int64_t norm_backward_scratch(std::int64_t width) {

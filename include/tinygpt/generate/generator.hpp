@@ -4,7 +4,6 @@
 #include <vector>
 
 #include <tinygpt/generate/sampler.hpp>
-#include <tinygpt/layout/arena.hpp>
 #include <tinygpt/train/step.hpp>
 
 namespace tinygpt {
@@ -13,14 +12,16 @@ namespace tinygpt {
 template <Architecture M, class Context> class Generator {
  public:
   using E = typename Context::element;
+  using S = typename Context::accumulator;
 
-  /// `weights` is an arena laid out by M::params, which must outlive the generator. Throws std::bad_alloc.
+  /// `weights` is an arena laid out by M::params in the backend's memory, which must outlive the generator. Throws
+  /// std::bad_alloc.
   Generator(Context& ctx, std::span<const E> weights)
       : ctx_(ctx),
         weights_(weights.data()),
-        plan_(M::config, 1, M::config.ctx, ActivationPlan::For::inference),
-        activations_(plan_.size()),
-        cache_(2 * M::config.layers * cache_size) {
+        memory_(allocate(ctx, plan().bytes() + aligned(2 * M::config.layers * cache_size * sizeof(E)) +
+                                  aligned(M::config.ctx * sizeof(std::int32_t)) + aligned(sizeof(int)))),
+        logits_(M::config.vocab) {
     if (const auto table = activations(1).rope_table()) fill_rope(ctx_, table, M::config.rope_base);
   }
 
@@ -51,9 +52,25 @@ template <Architecture M, class Context> class Generator {
   /// the logits (V) that follow the last of them.
   std::span<const E> decode(std::span<const std::int32_t> tokens, int first_position) {
     const auto n = static_cast<int>(tokens.size());
+    copy_in(ctx_, ids(), tokens);
+    copy_in(ctx_, position(), std::span<const int>(&first_position, 1));
+    const auto read_tokens = [&] { decode_from_memory(n); };
+    n == 1 ? replay(ctx_, one_token_, read_tokens) : read_tokens();
+    copy_out(ctx_, std::span<E>(logits_), activations(n).logits().data());
+    return logits_;
+  }
+
+ private:
+  using Views = Activations<M, E, S>;
+  using Cache = Tensor<E, typename AxesOf<M>::T, typename AxesOf<M>::Keys>;
+  static constexpr std::int64_t cache_size = std::int64_t{M::config.ctx} * M::config.kv_width();
+
+  /// decode() on what lies in the backend's memory.
+  void decode_from_memory(int n) {
     const auto act = activations(n);
     const Params<M, const E> w(weights_);
-    forward_through<M>(ctx_, w, act, TokenIds(tokens.data(), 1, n), first_position, {}, [&](int l) {
+    const Deferred<int> first_position(0, position());
+    forward_through<M>(ctx_, w, act, TokenIds(ids(), 1, n), first_position, {}, [&](int l) {
       decode_attention(ctx_, act.attn(l), keys(l), values(l), read(act.qkv(l)), first_position);
     });
     using C = typename AxesOf<M>::C;
@@ -61,22 +78,24 @@ template <Architecture M, class Context> class Generator {
     const Tensor<const E, Batch<dyn>, Time<dyn>, C> last(act.normed(0).data() + std::int64_t{n - 1} * C::value, 1, 1);
     const Tensor<E, Batch<dyn>, Time<dyn>, V> logits(act.logits().data(), 1, 1);
     linear(ctx_, logits, last, w.head_weight(), w.head_bias());
-    return {logits.data(), static_cast<std::size_t>(V::value)};
   }
 
- private:
-  using Cache = Tensor<E, typename AxesOf<M>::T, typename AxesOf<M>::Keys>;
-  static constexpr std::int64_t cache_size = std::int64_t{M::config.ctx} * M::config.kv_width();
-
-  Activations<M, E> activations(int n) { return {activations_.data(), plan_, 1, n}; }
-  Cache keys(int l) { return Cache(cache_.data() + 2 * l * cache_size); }
-  Cache values(int l) { return Cache(cache_.data() + (2 * l + 1) * cache_size); }
+  static constexpr ActivationPlan plan() { return Views::inference_plan(1, M::config.ctx); }
+  Views activations(int n) { return {memory_.data(), plan(), 1, n}; }
+  E* cache(int which) { return reinterpret_cast<E*>(memory_.data() + plan().bytes()) + which * cache_size; }
+  Cache keys(int l) { return Cache(cache(2 * l)); }
+  Cache values(int l) { return Cache(cache(2 * l + 1)); }
+  std::byte* after_cache() {
+    return memory_.data() + plan().bytes() + aligned(2 * M::config.layers * cache_size * sizeof(E));
+  }
+  std::int32_t* ids() { return reinterpret_cast<std::int32_t*>(after_cache()); }
+  int* position() { return reinterpret_cast<int*>(after_cache() + aligned(M::config.ctx * sizeof(std::int32_t))); }
 
   Context& ctx_;
   const E* weights_;
-  ActivationPlan plan_;
-  Arena<E> activations_;
-  Arena<E> cache_;
+  decltype(allocate(std::declval<Context&>(), std::int64_t{})) memory_;
+  std::vector<E> logits_;
+  typename Context::Recording one_token_;
 };
 
 }  // namespace tinygpt

@@ -7,11 +7,12 @@
 #include <cstdint>
 
 #include <tinygpt/layout/params.hpp>
+#include <tinygpt/layout/storage.hpp>
 
 namespace tinygpt {
 
-/// Every intermediate result of a training step. Those saved for the backward pass live per layer; the rest are
-/// scratch.
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are not
+/// recomputed; the rest are scratch.
 enum class Buffer : int {
   residual,   ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
   normed,     ///< output of each of those norms
@@ -39,8 +40,9 @@ enum class Buffer : int {
 struct BufferRow {
   const char* name = "";
   std::int64_t copies = 0;  ///< how many layers' worth are kept
-  std::int64_t size = 0;    ///< elements of one copy, a multiple of the alignment
-  std::int64_t offset = 0;  ///< of the first element
+  std::int64_t size = 0;    ///< numbers in one copy
+  std::int64_t stride = 0;  ///< bytes from one copy to the next
+  std::int64_t offset = 0;  ///< byte of the first copy
 };
 
 /// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory.
@@ -53,114 +55,137 @@ class ActivationPlan {
  public:
   enum class For { training, inference };
 
-  constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training) {
+  constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training,
+                           Recompute recompute = Recompute::none, Storage storage = {})
+      : recompute_(recompute) {
     const std::int64_t n = batch * time;
     const std::int64_t qk_heads = c.query_heads + c.kv_heads;
     const bool train = purpose == For::training;
     const std::int64_t layers = train ? c.layers : 1;
     const std::int64_t norms = train ? 2 * layers + 1 : 2;
-    add(Buffer::residual, "residual", norms, n * c.embd);
-    add(Buffer::normed, "normed", train ? norms : 1, n * c.embd);
-    add(Buffer::norm_mean, "norm_mean", norms, c.norm == layer ? n : 0);
-    add(Buffer::norm_rstd, "norm_rstd", norms, n);
-    add(Buffer::qkv, "qkv", layers, n * c.qkv_width());
-    add(Buffer::qk_raw, "qk_raw", layers, c.qk_norm ? n * c.qkv_width() : 0);
-    add(Buffer::qk_rstd, "qk_rstd", layers, c.qk_norm ? n * qk_heads : 0);
-    add(Buffer::attn, "attn", layers, n * c.query_width());
-    add(Buffer::lse, "lse", layers, n * c.query_heads);
-    add(Buffer::ffn_in, "ffn_in", layers, n * c.ffn_in_width());
-    add(Buffer::hidden, "hidden", layers, n * c.ffn);
-    add(Buffer::branch, "branch", 1, n * c.embd);
+    const std::int64_t kept = recompute == Recompute::blocks ? 1 : layers;  // of what a layer computes inside
+    const std::int64_t cheap = recompute == Recompute::none ? kept : 1;     // of what is quickly computed again
+    const int e = storage.element, a = storage.accumulator;
+    add(Buffer::residual, "residual", recompute == Recompute::blocks ? layers + 2 : norms, n * c.embd, e);
+    add(Buffer::normed, "normed", train && recompute == Recompute::none ? norms : 1, n * c.embd, e);
+    add(Buffer::norm_mean, "norm_mean", norms, c.norm == layer ? n : 0, a);
+    add(Buffer::norm_rstd, "norm_rstd", norms, n, a);
+    add(Buffer::qkv, "qkv", kept, n * c.qkv_width(), e);
+    add(Buffer::qk_raw, "qk_raw", kept, c.qk_norm ? n * c.qkv_width() : 0, e);
+    add(Buffer::qk_rstd, "qk_rstd", kept, c.qk_norm ? n * qk_heads : 0, a);
+    add(Buffer::attn, "attn", kept, n * c.query_width(), e);
+    add(Buffer::lse, "lse", kept, n * c.query_heads, a);
+    add(Buffer::ffn_in, "ffn_in", kept, n * c.ffn_in_width(), e);
+    add(Buffer::hidden, "hidden", cheap, n * c.ffn, e);
+    add(Buffer::branch, "branch", 1, n * c.embd, e);
     if (train) {
-      add(Buffer::d_residual, "d_residual", 1, n * c.embd);
-      add(Buffer::d_normed, "d_normed", 1, n * c.embd);
+      add(Buffer::d_residual, "d_residual", 1, n * c.embd, e);
+      add(Buffer::d_normed, "d_normed", 1, n * c.embd, e);
     }
-    add(Buffer::losses, "losses", 1, n);
-    add(Buffer::rope_table, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0);
+    add(Buffer::losses, "losses", 1, n, a);
+    add(Buffer::rope_table, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0, a);
 
     // One phase at a time uses what follows, so the phases share memory.
     const std::int64_t shared = end_;
     std::int64_t end = shared;
     const auto phase_ends = [&] { end = std::max(end, end_), end_ = shared; };
     if (train) {
-      add(Buffer::d_hidden, "d_hidden", 1, n * c.ffn);
+      add(Buffer::d_hidden, "d_hidden", 1, n * c.ffn, e);
       phase_ends();
-      add(Buffer::d_attn, "d_attn", 1, n * c.query_width());
-      add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width());
+      add(Buffer::d_attn, "d_attn", 1, n * c.query_width(), e);
+      add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width(), e);
       phase_ends();
     }
-    add(Buffer::logits, "logits", 1, train ? logits_rows(c, n) * c.vocab : c.vocab);
+    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n) : 1) * c.vocab, e);
     phase_ends();
     end_ = end;
   }
 
   constexpr const BufferRow& operator[](Buffer b) const { return rows_[static_cast<std::size_t>(b)]; }
-  /// Elements of the whole arena.
-  constexpr std::int64_t size() const { return end_; }
+  /// Bytes of the whole arena.
+  constexpr std::int64_t bytes() const { return end_; }
+  constexpr Recompute recompute() const { return recompute_; }
 
  private:
-  constexpr void add(Buffer b, const char* name, std::int64_t copies, std::int64_t size) {
-    const std::int64_t aligned = (size + param_alignment - 1) / param_alignment * param_alignment;
-    rows_[static_cast<std::size_t>(b)] = {name, copies, aligned, end_};
-    end_ += copies * aligned;
+  constexpr void add(Buffer b, const char* name, std::int64_t copies, std::int64_t size, int bytes) {
+    const std::int64_t stride = aligned(size * bytes);
+    rows_[static_cast<std::size_t>(b)] = {name, copies, size, stride, end_};
+    end_ += copies * stride;
   }
 
   std::array<BufferRow, static_cast<std::size_t>(Buffer::count)> rows_{};
   std::int64_t end_ = 0;
+  Recompute recompute_;
 };
 
-/// Typed views of the activations of a batch (B, T) in one arena of plan.size() elements.
-template <Architecture M, class E> class Activations {
+/// Typed views of the activations of a batch (B, T) in one arena of plan.bytes() bytes: E is the type of elements, S of
+/// statistics and losses.
+template <Architecture M, class E, class S = E> class Activations {
   using A = AxesOf<M>;
-  template <class... Axes> using Tokens = Tensor<E, Batch<dyn>, Time<dyn>, Axes...>;
 
  public:
-  Activations(E* arena, const ActivationPlan& plan, int batch, int time)
+  /// The plan for these types.
+  static constexpr ActivationPlan plan(int batch, int time, Recompute recompute = Recompute::none) {
+    return {M::config, batch, time, ActivationPlan::For::training, recompute, {sizeof(E), sizeof(S)}};
+  }
+  static constexpr ActivationPlan inference_plan(int batch, int time) {
+    return {M::config, batch, time, ActivationPlan::For::inference, Recompute::none, {sizeof(E), sizeof(S)}};
+  }
+
+  Activations(std::byte* arena, const ActivationPlan& plan, int batch, int time)
       : arena_(arena), plan_(plan), batch_(batch), time_(time) {}
 
   int batch() const { return batch_; }
   int time() const { return time_; }
+  Recompute recompute() const { return plan_.recompute(); }
 
   // `norm` counts the norms in the order in which they run: 2l and 2l + 1 in layer l, 2L at the end.
-  auto residual(int norm) const { return tokens<typename A::C>(Buffer::residual, norm); }
-  auto normed(int norm) const { return tokens<typename A::C>(Buffer::normed, norm); }
-  auto norm_mean(int norm) const { return tokens<>(Buffer::norm_mean, norm); }
-  auto norm_rstd(int norm) const { return tokens<>(Buffer::norm_rstd, norm); }
+  auto residual(int norm) const {
+    // Where blocks are recomputed, the stream inside a layer has one place, behind those before the layers.
+    const int copy = recompute() != Recompute::blocks ? norm : norm % 2 == 0 ? norm / 2 : M::config.layers + 1;
+    return tokens<E, typename A::C>(Buffer::residual, copy);
+  }
+  auto normed(int norm) const { return tokens<E, typename A::C>(Buffer::normed, norm); }
+  auto norm_mean(int norm) const { return tokens<S>(Buffer::norm_mean, norm); }
+  auto norm_rstd(int norm) const { return tokens<S>(Buffer::norm_rstd, norm); }
 
-  auto qkv(int l) const { return tokens<typename A::QkvRows>(Buffer::qkv, l); }
-  auto qk_raw(int l) const { return tokens<typename A::QkvRows>(Buffer::qk_raw, l); }
-  auto qk_rstd(int l) const { return tokens<PerHead<M::config.query_heads + M::config.kv_heads>>(Buffer::qk_rstd, l); }
-  auto attn(int l) const { return tokens<typename A::Queries>(Buffer::attn, l); }
-  auto lse(int l) const { return tokens<PerHead<M::config.query_heads>>(Buffer::lse, l); }
-  auto ffn_in(int l) const { return tokens<typename A::FfnRows>(Buffer::ffn_in, l); }
-  auto hidden(int l) const { return tokens<typename A::F>(Buffer::hidden, l); }
+  auto qkv(int l) const { return tokens<E, typename A::QkvRows>(Buffer::qkv, l); }
+  auto qk_raw(int l) const { return tokens<E, typename A::QkvRows>(Buffer::qk_raw, l); }
+  auto qk_rstd(int l) const {
+    return tokens<S, PerHead<M::config.query_heads + M::config.kv_heads>>(Buffer::qk_rstd, l);
+  }
+  auto attn(int l) const { return tokens<E, typename A::Queries>(Buffer::attn, l); }
+  auto lse(int l) const { return tokens<S, PerHead<M::config.query_heads>>(Buffer::lse, l); }
+  auto ffn_in(int l) const { return tokens<E, typename A::FfnRows>(Buffer::ffn_in, l); }
+  auto hidden(int l) const { return tokens<E, typename A::F>(Buffer::hidden, l); }
 
-  auto branch() const { return tokens<typename A::C>(Buffer::branch, 0); }
-  auto d_residual() const { return tokens<typename A::C>(Buffer::d_residual, 0); }
-  auto d_normed() const { return tokens<typename A::C>(Buffer::d_normed, 0); }
-  auto d_hidden() const { return tokens<typename A::F>(Buffer::d_hidden, 0); }
-  auto d_attn() const { return tokens<typename A::Queries>(Buffer::d_attn, 0); }
-  auto d_qkv() const { return tokens<typename A::QkvRows>(Buffer::d_qkv, 0); }
-  auto losses() const { return tokens<>(Buffer::losses, 0); }
+  auto branch() const { return tokens<E, typename A::C>(Buffer::branch, 0); }
+  auto d_residual() const { return tokens<E, typename A::C>(Buffer::d_residual, 0); }
+  auto d_normed() const { return tokens<E, typename A::C>(Buffer::d_normed, 0); }
+  auto d_hidden() const { return tokens<E, typename A::F>(Buffer::d_hidden, 0); }
+  auto d_attn() const { return tokens<E, typename A::Queries>(Buffer::d_attn, 0); }
+  auto d_qkv() const { return tokens<E, typename A::QkvRows>(Buffer::d_qkv, 0); }
+  auto losses() const { return tokens<S>(Buffer::losses, 0); }
 
   /// A chunk of rows of logits.
   auto logits() const {
     const auto rows = static_cast<int>(plan_[Buffer::logits].size / M::config.vocab);
-    return Tensor<E, Time<dyn>, typename A::V>(data(Buffer::logits, 0), rows);
+    return Tensor<E, Time<dyn>, typename A::V>(data<E>(Buffer::logits, 0), rows);
   }
   /// Per position D/2 cosines, then D/2 sines; null without RoPE.
-  auto rope_table() const { return Tensor<E, typename A::T, typename A::D>(data(Buffer::rope_table, 0)); }
+  auto rope_table() const { return Tensor<S, typename A::T, typename A::D>(data<S>(Buffer::rope_table, 0)); }
 
  private:
-  E* data(Buffer b, int copy) const {
+  template <class N> N* data(Buffer b, int copy) const {
     const BufferRow& row = plan_[b];
-    return row.size == 0 ? nullptr : arena_ + row.offset + copy % std::max<std::int64_t>(row.copies, 1) * row.size;
+    if (row.size == 0) return nullptr;
+    return reinterpret_cast<N*>(arena_ + row.offset + copy % std::max<std::int64_t>(row.copies, 1) * row.stride);
   }
-  template <class... Axes> Tokens<Axes...> tokens(Buffer b, int copy) const {
-    return Tokens<Axes...>(data(b, copy), batch_, time_);
+  template <class N, class... Axes> auto tokens(Buffer b, int copy) const {
+    return Tensor<N, Batch<dyn>, Time<dyn>, Axes...>(data<N>(b, copy), batch_, time_);
   }
 
-  E* arena_;
+  std::byte* arena_;
   ActivationPlan plan_;
   int batch_, time_;
 };

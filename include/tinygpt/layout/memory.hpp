@@ -12,10 +12,11 @@ constexpr std::int64_t operator""_KiB(unsigned long long n) { return static_cast
 constexpr std::int64_t operator""_MiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 20; }
 constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 30; }
 
-/// What training holds, in bytes of float32 and int32. The first five follow from the architecture and the batch; the
-/// last two are added by who knows them.
+/// What training holds, in bytes. All but the last two follow from the architecture, the batch, the precision and what is
+/// recomputed, and lie one after the other in one allocation; the last two are added by who knows them.
 struct TrainMemory {
   std::int64_t weights = 0;
+  std::int64_t masters = 0;  ///< float copies of bf16 weights, to which the updates are added; none in float32
   std::int64_t gradients = 0;
   std::int64_t moments = 0;      ///< AdamW's two
   std::int64_t activations = 0;  ///< linear in batch x time: nothing in it is T x T
@@ -24,7 +25,7 @@ struct TrainMemory {
   std::int64_t corpus = 0;       ///< of a program that keeps its text in memory
 
   constexpr std::int64_t total() const {
-    return weights + gradients + moments + activations + batch + workspace + corpus;
+    return weights + masters + gradients + moments + activations + batch + workspace + corpus;
   }
 };
 
@@ -40,51 +41,72 @@ struct GenerateMemory {
 };
 
 /// To train on batches of B x T tokens. Accumulating over several batches takes no more.
-constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time) {
-  constexpr auto number = static_cast<std::int64_t>(sizeof(float)), id = static_cast<std::int64_t>(sizeof(int));
-  const std::int64_t parameters = number * ParamTable(c).arena_size();
-  return {.weights = parameters,
-          .gradients = parameters,
-          .moments = 2 * parameters,
-          .activations = number * ActivationPlan(c, batch.size, time.size).size(),
-          .batch = 2 * id * batch.size * time.size};
+constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time, Storage storage = {},
+                                   Recompute recompute = Recompute::none) {
+  const std::int64_t parameters = ParamTable(c).arena_size(), sums = aligned(storage.accumulator * parameters);
+  const auto purpose = ActivationPlan::For::training;
+  return {.weights = aligned(storage.element * parameters),
+          .masters = storage.element == storage.accumulator ? 0 : sums,
+          .gradients = sums,
+          .moments = 2 * sums,
+          .activations = ActivationPlan(c, batch.size, time.size, purpose, recompute, storage).bytes(),
+          .batch = 2 * aligned(batch.size * time.size * static_cast<std::int64_t>(sizeof(std::int32_t)))};
+}
+constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time, Precision precision,
+                                   Recompute recompute = Recompute::none) {
+  return train_memory(c, batch, time, storage_of(precision), recompute);
 }
 
-/// Bytes of the keys and values of one sequence of full context length, in float32.
-constexpr std::int64_t kv_cache_bytes(const Config& c) {
-  return 2LL * c.layers * c.ctx * c.kv_width() * static_cast<std::int64_t>(sizeof(float));
+/// Bytes of the keys and values of one sequence of full context length.
+constexpr std::int64_t kv_cache_bytes(const Config& c, Precision precision = float32) {
+  return 2LL * c.layers * c.ctx * c.kv_width() * storage_of(precision).element;
 }
 
-constexpr GenerateMemory generate_memory(const Config& c) {
-  constexpr auto number = static_cast<std::int64_t>(sizeof(float));
-  return {.weights = number * ParamTable(c).arena_size(),
-          .cache = kv_cache_bytes(c),
-          .activations = number * ActivationPlan(c, 1, c.ctx, ActivationPlan::For::inference).size(),
+constexpr GenerateMemory generate_memory(const Config& c, Precision precision = float32) {
+  const Storage storage = storage_of(precision);
+  const auto purpose = ActivationPlan::For::inference;
+  return {.weights = storage.element * ParamTable(c).arena_size(),
+          .cache = kv_cache_bytes(c, precision),
+          .activations = ActivationPlan(c, 1, c.ctx, purpose, Recompute::none, storage).bytes(),
           .sampling = c.vocab * static_cast<std::int64_t>(sizeof(std::int32_t) + sizeof(double))};
 }
 
 /// Bytes to train on batches of B x T tokens, and to generate; without the backend's workspace, some MiB.
-constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time) {
-  return train_memory(c, batch, time).total();
+constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time, Precision precision = float32,
+                                   Recompute recompute = Recompute::none) {
+  return train_memory(c, batch, time, precision, recompute).total();
 }
-constexpr std::int64_t generate_bytes(const Config& c) { return generate_memory(c).total(); }
-
-template <Architecture M> constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = {M::config.ctx}) {
-  return train_bytes(M::config, batch, time);
+constexpr std::int64_t generate_bytes(const Config& c, Precision precision = float32) {
+  return generate_memory(c, precision).total();
 }
-template <Architecture M> constexpr std::int64_t generate_bytes() { return generate_bytes(M::config); }
 
-/// Does the model train within a budget of bytes? static_assert(fits<Model, 8_GiB>(Batch{8}));
-template <Architecture M, std::int64_t Budget> constexpr bool fits(Batch<> batch, Time<> time = {M::config.ctx}) {
-  return train_bytes<M>(batch, time) <= Budget;
+template <Architecture M>
+constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = Time<>{M::config.ctx}, Precision precision = float32,
+                                   Recompute recompute = Recompute::none) {
+  return train_bytes(M::config, batch, time, precision, recompute);
+}
+template <Architecture M>
+constexpr std::int64_t train_bytes(Batch<> batch, Precision precision, Recompute recompute = Recompute::none) {
+  return train_bytes(M::config, batch, Time{M::config.ctx}, precision, recompute);
+}
+template <Architecture M> constexpr std::int64_t generate_bytes(Precision precision = float32) {
+  return generate_bytes(M::config, precision);
+}
+
+/// Does the model train within a budget of bytes? Said as to train_bytes:
+/// static_assert(fits<Model, 8_GiB>(Batch{8}, bf16, Recompute::blocks));
+template <Architecture M, std::int64_t Budget, class... Circumstances>
+constexpr bool fits(Batch<> batch, Circumstances... circumstances) {
+  return train_bytes<M>(batch, circumstances...) <= Budget;
 }
 
 /// The largest batch that trains within `bytes`; 0 where not even one sequence does.
-constexpr int largest_batch(const Config& c, Time<> time, std::int64_t bytes) {
+constexpr int largest_batch(const Config& c, Time<> time, std::int64_t bytes, Precision precision = float32,
+                            Recompute recompute = Recompute::none) {
   int fitting = 0, beyond = 1 << 20;
   while (beyond - fitting > 1) {
     const int middle = fitting + (beyond - fitting) / 2;
-    (train_bytes(c, Batch{middle}, time) <= bytes ? fitting : beyond) = middle;
+    (train_bytes(c, Batch{middle}, time, precision, recompute) <= bytes ? fitting : beyond) = middle;
   }
   return fitting;
 }

@@ -1,11 +1,16 @@
 // What a backend owes: the complete list of operations, with their shapes, on one page.
 //
-// A backend is a context type (reference::Context<S>, cpu::Context) and these functions in its namespace, found through
-// the context by argument-dependent lookup. Arguments: ctx, outputs..., inputs..., scalars. Letters: B batch, T time,
-// C embedding, V vocabulary, F hidden, Hq/Hkv heads, Dh head size, E element type. Shapes are the tensors' types.
+// A backend is a context type (reference::Context<S>, cpu::Context, gpu::Context<E>) and these functions in its namespace,
+// found through the context by argument-dependent lookup. Arguments: ctx, outputs..., inputs..., scalars. Letters: B batch,
+// T time, C embedding, V vocabulary, F hidden, Hq/Hkv heads, Dh head size. Shapes are the tensors' types.
+//
+// Two types of numbers: Context::element, in which weights and activations lie (and gradients of activations), and
+// Context::accumulator, in which statistics (mean, rstd, lse), losses, gradients of parameters and the optimizer's moments
+// lie. They are the same type but for bf16, whose accumulator is float.
 //
 // Backward passes accumulate: gradients of parameters +=, of activations =, of the residual stream +=.
 // Null views: a bias, a position embedding, QK-norm weights, a RoPE table that the architecture does not have.
+// Pointers and views are into the backend's memory; operations run in the order of their calls, perhaps later.
 //
 //   embed            (residual; tokens, token_embedding, position_embedding, first_position, dropout)
 //                      residual = dropout(token_embedding[tokens] + position_embedding[first_position + t])
@@ -22,13 +27,13 @@
 //   linear_backward  (d_x, d_weight, d_bias; d_y, x, weight)
 //   linear_activation (hidden, pre; x, weight, bias)      pre = x weight^T + bias; hidden = act(pre), or for swiglu
 //                                                         silu(gate) * up with pre = [gate | up]
+//   activation       (hidden; pre)                        the same hidden from a pre that was kept, bit for bit
 //   linear_activation_backward (d_x, d_weight, d_bias, d_pre; d_hidden, pre, x, weight)     d_pre may be pre itself
 //
 //   qkv              (qkv, raw, rstd; x, weight, bias, q_norm, k_norm, rope, first_position)
 //                      the projection, then RMSNorm and RoPE of each query and key head, in the layout of attention
 //   qkv_backward     (d_x, d_weight, d_bias, d_q_norm, d_k_norm, d_qkv; x, weight, raw, rstd, q_norm, k_norm, rope)
 //                      d_qkv becomes the gradient of the projection in place
-//   fill_rope        (rope; base)                         cosines and sines of every position
 //   attention        (y, lse; qkv, dropout)               causal grouped-query attention
 //   attention_backward (d_qkv; d_y, y, lse, qkv, dropout)
 //   decode_attention (y, keys, values; qkv, first_position)
@@ -39,16 +44,29 @@
 //   loss_head_gradient (loss, losses, d_x, d_weight, d_bias, logits; x, weight, bias, targets, scale)
 //                      the same, and the gradient of loss, in chunks as long as `logits` has rows
 //
-//   fill_zero        (span)
 //   global_norm      (norm; gradients)                    the 2-norm of a whole arena of gradients
-//   adamw            (weights, m, v; gradients, norm, hyper)
+//   adamw            (weights, masters, m, v; gradients, loss, norm, hyper)
+//                      updates the masters and rounds them to weights; where the two types are one, masters is empty and
+//                      weights are updated; does nothing where *loss or *norm is not finite
+//
+//   allocate         (bytes)                              zeroed memory that frees itself; data() is its std::byte*
+//   copy_in, copy_out (to; from)                          host span -> memory (the span is free again on return);
+//                                                         memory -> host span, which waits for all operations before it
+//   fill_zero        (span)
+//   convert          (to; from)                           elements of accumulators, rounded to nearest even
+//   replay           (recording, operations)              calls operations(), or repeats what its first call recorded:
+//                                                         the same operations on the same memory
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include <tinygpt/layout/activations.hpp>
+#include <tinygpt/ops/deferred.hpp>
 #include <tinygpt/ops/dropout.hpp>
+#include <tinygpt/ops/rope.hpp>
 
 namespace tinygpt {
 
@@ -73,43 +91,63 @@ struct AdamW {
   std::int64_t decay_end = 0;  ///< weights [0, decay_end) decay
 
   /// What gradients of global norm `norm` are multiplied by.
-  constexpr double clip_scale(double norm) const { return grad_clip > 0 && norm > grad_clip ? grad_clip / norm : 1.0; }
+  TINYGPT_HD constexpr double clip_scale(double norm) const {
+    return grad_clip > 0 && norm > grad_clip ? grad_clip / norm : 1.0;
+  }
+
+  /// May a gradient of this loss and this norm change the weights?
+  TINYGPT_HD static constexpr bool finite(double loss, double norm) { return loss - loss == 0 && norm - norm == 0; }
 };
 
 /// The list at the top of this file as a concept: every operation, on tensors of one small architecture.
-template <class Context, class E = typename Context::element, class C = Embd<4>, class V = Vocab<8>, class P = Ctx<8>,
-          class D = HeadDim<2>, class QkvRows = Qkv<2, 1, 2>, class FfnRows = FfnIn<8, gelu>>
+template <class Context, class E = typename Context::element, class S = typename Context::accumulator, class C = Embd<4>,
+          class V = Vocab<8>, class P = Ctx<8>, class D = HeadDim<2>, class QkvRows = Qkv<2, 1, 2>,
+          class FfnRows = FfnIn<8, gelu>>
 concept Backend =
-    requires(Context& ctx, Tensor<E, Batch<dyn>, Time<dyn>, C> x, Tensor<E, Batch<dyn>, Time<dyn>> stat,
+    requires(Context& ctx, Tensor<E, Batch<dyn>, Time<dyn>, C> x, Tensor<S, Batch<dyn>, Time<dyn>> stat,
              Tensor<E, Batch<dyn>, Time<dyn>, QkvRows> heads, Tensor<E, Batch<dyn>, Time<dyn>, QueryHeads<2, 2>> y,
-             Tensor<E, Batch<dyn>, Time<dyn>, PerHead<2>> lse, Tensor<E, Batch<dyn>, Time<dyn>, PerHead<3>> qk_rstd,
+             Tensor<S, Batch<dyn>, Time<dyn>, PerHead<2>> lse, Tensor<S, Batch<dyn>, Time<dyn>, PerHead<3>> qk_rstd,
              Tensor<E, Batch<dyn>, Time<dyn>, FfnRows> pre, Tensor<E, Batch<dyn>, Time<dyn>, Ffn<8>> hidden,
-             Tensor<E, Time<dyn>, V> logits, Tensor<E, V, C> embedding, Tensor<E, P, C> positions, Tensor<E, C> vector,
-             Tensor<E, V> v_bias, Tensor<E, QkvRows, C> qkv_w, Tensor<E, QkvRows> qkv_b, Tensor<E, D> qk_w,
-             Tensor<E, P, D> table, Tensor<E, FfnRows, C> ffn_w, Tensor<E, FfnRows> ffn_b, Tensor<E, C, Ffn<8>> out_w,
-             Tensor<E, P, KvHeads<1, 2>> cache, TokenIds ids, Dropout dropout, E* loss, double* norm_of_gradient,
-             std::span<E> arena, const AdamW& hyper) {
-  embed(ctx, x, ids, read(embedding), read(positions), 0, dropout);
-  embed_backward(ctx, embedding, positions, x, ids, dropout);
-  norm<layer>(ctx, x, stat, stat, x, vector, vector);
-  norm<rms>(ctx, x, stat, stat, x, vector, vector);
-  residual_norm<layer>(ctx, x, x, stat, stat, x, x, vector, vector, dropout);
-  residual_norm_backward<layer>(ctx, x, x, vector, vector, x, x, stat, stat, vector, dropout);
-  linear(ctx, x, hidden, read(out_w), vector);
-  linear_backward(ctx, hidden, out_w, vector, x, hidden, out_w);
-  linear_activation(ctx, hidden, pre, x, read(ffn_w), ffn_b);
-  linear_activation_backward(ctx, x, ffn_w, ffn_b, pre, hidden, pre, x, ffn_w);
-  qkv(ctx, heads, heads, qk_rstd, x, read(qkv_w), qkv_b, qk_w, qk_w, read(table), 0);
-  qkv_backward(ctx, x, qkv_w, qkv_b, qk_w, qk_w, heads, x, qkv_w, heads, qk_rstd, qk_w, qk_w, read(table));
-  fill_rope(ctx, table, 10'000);
-  attention(ctx, y, lse, read(heads), dropout);
-  attention_backward(ctx, heads, y, y, lse, heads, dropout);
-  decode_attention(ctx, y, cache, cache, read(heads), 0);
-  loss_head(ctx, loss, stat, logits, x, read(embedding), v_bias, ids, 1.0);
-  loss_head_gradient(ctx, loss, stat, x, embedding, v_bias, logits, x, embedding, v_bias, ids, 1.0);
-  fill_zero(ctx, arena);
-  global_norm(ctx, norm_of_gradient, arena);
-  adamw(ctx, arena, arena, arena, arena, norm_of_gradient, hyper);
-};
+             Tensor<E, Time<dyn>, V> logits, Tensor<E, P, KvHeads<1, 2>> cache, Tensor<S, P, D> table,
+             // weights
+             Tensor<E, V, C> embedding, Tensor<E, P, C> positions, Tensor<E, C> vector, Tensor<E, V> v_bias,
+             Tensor<E, QkvRows, C> qkv_w, Tensor<E, QkvRows> qkv_b, Tensor<E, D> qk_w, Tensor<E, FfnRows, C> ffn_w,
+             Tensor<E, FfnRows> ffn_b, Tensor<E, C, Ffn<8>> out_w,
+             // and their gradients
+             Tensor<S, V, C> d_embedding, Tensor<S, P, C> d_positions, Tensor<S, C> d_vector, Tensor<S, V> d_v_bias,
+             Tensor<S, QkvRows, C> d_qkv_w, Tensor<S, QkvRows> d_qkv_b, Tensor<S, D> d_qk_w,
+             Tensor<S, FfnRows, C> d_ffn_w, Tensor<S, FfnRows> d_ffn_b, Tensor<S, C, Ffn<8>> d_out_w,
+             //
+             TokenIds ids, Dropout dropout, Deferred<int> first, S* loss, double* norm_of_gradient, std::span<E> elements,
+             std::span<S> sums, const AdamW* hyper, std::int32_t* place, std::span<std::int32_t> host,
+             typename Context::Recording recording) {
+      embed(ctx, x, ids, read(embedding), read(positions), first, dropout);
+      embed_backward(ctx, d_embedding, d_positions, x, ids, dropout);
+      norm<layer>(ctx, x, stat, stat, x, vector, vector);
+      norm<rms>(ctx, x, stat, stat, x, vector, vector);
+      residual_norm<layer>(ctx, x, x, stat, stat, x, x, vector, vector, dropout);
+      residual_norm_backward<layer>(ctx, x, x, d_vector, d_vector, x, x, stat, stat, vector, dropout);
+      linear(ctx, x, hidden, read(out_w), vector);
+      linear_backward(ctx, hidden, d_out_w, d_vector, x, hidden, out_w);
+      linear_activation(ctx, hidden, pre, x, read(ffn_w), ffn_b);
+      activation(ctx, hidden, read(pre));
+      linear_activation_backward(ctx, x, d_ffn_w, d_ffn_b, pre, hidden, pre, x, ffn_w);
+      qkv(ctx, heads, heads, qk_rstd, x, read(qkv_w), qkv_b, qk_w, qk_w, read(table), first);
+      qkv_backward(ctx, x, d_qkv_w, d_qkv_b, d_qk_w, d_qk_w, heads, x, qkv_w, heads, qk_rstd, qk_w, qk_w, read(table));
+      attention(ctx, y, lse, read(heads), dropout);
+      attention_backward(ctx, heads, y, y, lse, heads, dropout);
+      decode_attention(ctx, y, cache, cache, read(heads), first);
+      loss_head(ctx, loss, stat, logits, x, read(embedding), v_bias, ids, 1.0);
+      loss_head_gradient(ctx, loss, stat, x, d_embedding, d_v_bias, logits, x, embedding, v_bias, ids, 1.0);
+      global_norm(ctx, norm_of_gradient, sums);
+      adamw(ctx, elements, sums, sums, sums, sums, loss, norm_of_gradient, hyper);
+      { allocate(ctx, std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
+      copy_in(ctx, place, host);
+      copy_out(ctx, host, place);
+      fill_zero(ctx, sums);
+      fill_zero(ctx, elements);
+      convert(ctx, elements, sums);
+      replay(ctx, recording, [] {});
+    };
 
 }  // namespace tinygpt

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include <tinygpt/ops/deferred.hpp>
 #include <tinygpt/ops/random.hpp>
 
 namespace tinygpt {
@@ -23,7 +24,7 @@ struct Dropout {
   std::uint32_t threshold = 0;  ///< of 65536: probability to drop is threshold / 65536; 0 means no dropout
   std::uint32_t site = 0;       ///< < 2^20
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;
+  Deferred<std::uint64_t> step{};
   std::int64_t ctx = 0;  ///< context length of the model
 
   TINYGPT_HD constexpr explicit operator bool() const { return threshold != 0; }
@@ -34,8 +35,9 @@ struct Dropout {
   /// The eight 16-bit numbers of a group: word k holds element 2k in its low half, element 2k + 1 in its high half.
   TINYGPT_HD constexpr std::array<std::uint32_t, 4> numbers(std::int64_t group) const {
     const auto g = static_cast<std::uint64_t>(group);
+    const std::uint64_t now = step();
     return philox4x32({static_cast<std::uint32_t>(g), site * 4096u + static_cast<std::uint32_t>(g >> 32),
-                       static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)},
+                       static_cast<std::uint32_t>(now), static_cast<std::uint32_t>(now >> 32)},
                       {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   }
 

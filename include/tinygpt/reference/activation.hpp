@@ -49,7 +49,7 @@ template <class S> S sigmoid(const S& x) {
 /// pre are the gate and the others up. Source: Shazeer 2020 (arXiv:2002.05202) eq. 6.
 template <class E, int F, ActivationKind K>
 void activation(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
-                Tensor<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+                Tensor<const E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
   for (std::int64_t i = 0; i < pre.rows(); ++i) {
     const E* in = pre.data() + i * pre.width();
     for (int f = 0; f < F; ++f) {

@@ -104,8 +104,9 @@ void attention_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV,
 template <class E, int Q, int KV, int D, int N>
 void decode_attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
                       Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
-                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, int first_position) {
-  const int T = qkv.template extent<Time>(), seen = first_position + T;
+                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
+                      Deferred<int> first) {
+  const int T = qkv.template extent<Time>(), first_position = first(), seen = first_position + T;
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
   for (int t = 0; t < T; ++t) {
     for (int i = 0; i < KV * D; ++i) {

@@ -8,8 +8,15 @@
 
 namespace tinygpt::reference {
 
+/// What is kept of operations that are to be repeated.
+struct Recording {};
+
 /// The definition of correct: any scalar S, one thread, every intermediate result materialised, no cleverness.
-template <class S> struct Context { using element = S; };
+template <class S> struct Context {
+  using element = S;
+  using accumulator = S;
+  using Recording = reference::Recording;
+};
 
 template <class E>
 using Matrix = Eigen::Matrix<std::remove_const_t<E>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

@@ -30,7 +30,7 @@ void linear_activation(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hi
                        Out<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<E, Batch<dyn>, Time<dyn>, Cols> x,
                        Tensor<const E, FfnIn<F, K>, Cols> w, In<E, FfnIn<F, K>> b) {
   linear(ctx, pre, x, w, b);
-  activation(ctx, hidden, pre);
+  activation(ctx, hidden, read(pre));
 }
 
 /// The gradients of linear_activation. d_pre may be the memory of pre, which is then lost.

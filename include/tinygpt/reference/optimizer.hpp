@@ -8,10 +8,6 @@
 
 namespace tinygpt::reference {
 
-template <class E> void fill_zero(Context<E>&, std::type_identity_t<std::span<E>> x) {
-  for (E& e : x) e = E(0);
-}
-
 /// norm = sqrt(sum of squares).
 template <class E> void global_norm(Context<E>&, double* norm, std::type_identity_t<std::span<const E>> gradients) {
   double sum = 0;
@@ -21,10 +17,13 @@ template <class E> void global_norm(Context<E>&, double* norm, std::type_identit
 
 /// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
 /// w = w (1 - lr decay) - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps), g clipped by the global norm.
+/// Weights are their own masters here.
 template <class E>
-void adamw(Context<E>&, std::type_identity_t<std::span<E>> weights, std::type_identity_t<std::span<E>> m,
-           std::type_identity_t<std::span<E>> v, std::type_identity_t<std::span<const E>> gradients, const double* norm,
-           const AdamW& hyper) {
+void adamw(Context<E>&, std::type_identity_t<std::span<E>> weights, std::type_identity_t<std::span<E>>,
+           std::type_identity_t<std::span<E>> m, std::type_identity_t<std::span<E>> v,
+           std::type_identity_t<std::span<const E>> gradients, const E* loss, const double* norm, const AdamW* now) {
+  const AdamW& hyper = *now;
+  if (!AdamW::finite(static_cast<double>(*loss), *norm)) return;
   const double clip = hyper.clip_scale(*norm);
   const double c1 = 1 - std::pow(hyper.beta1, static_cast<double>(hyper.step));
   const double c2 = 1 - std::pow(hyper.beta2, static_cast<double>(hyper.step));

@@ -2,23 +2,10 @@
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include <tinygpt/reference/linear.hpp>
 
 namespace tinygpt::reference {
-
-/// rope[p] = cos(p w_i) for i in [0, D/2), then sin(p w_i), with w_i = base^(-2i/D).
-/// Source: Su et al. 2021 (arXiv:2104.09864) eq. 15.
-template <class E, int N, int D> void fill_rope(Context<E>&, Tensor<E, Ctx<N>, HeadDim<D>> rope, int base) {
-  for (int p = 0; p < N; ++p) {
-    for (int i = 0; i < D / 2; ++i) {
-      const double angle = p * std::pow(static_cast<double>(base), -2.0 * i / D);
-      rope.data()[p * D + i] = E(std::cos(angle));
-      rope.data()[p * D + D / 2 + i] = E(std::sin(angle));
-    }
-  }
-}
 
 /// Rotates the pairs (x_i, x_{i + D/2}) of a head by the angles of a position; backwards for direction = -1.
 /// The half-split pairing is GPT-NeoX's and Llama's in transformers.
@@ -38,7 +25,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
          In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope,
-         int first_position) {
+         Deferred<int> first_position) {
   using std::sqrt;
   linear(ctx, y, x, w, b);
   if (raw) matrix(raw) = matrix(y);
@@ -54,7 +41,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
         rstd.data()[i * (Q + KV) + h] = r;
         for (int d = 0; d < D; ++d) head[d] = head[d] * r * weight[d];
       }
-      if (rope) rotate(head, rope.data() + (first_position + i % T) * D, D, 1);
+      if (rope) rotate(head, rope.data() + (first_position() + i % T) * D, D, 1);
     }
   }
 }

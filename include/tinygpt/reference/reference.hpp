@@ -8,5 +8,6 @@
 #include <tinygpt/reference/linear.hpp>      // defines: linear, linear_activation and their backward
 #include <tinygpt/reference/loss.hpp>        // defines: loss_head, loss_head_gradient
 #include <tinygpt/reference/norm.hpp>        // defines: norm, residual_norm, residual_norm_backward
-#include <tinygpt/reference/optimizer.hpp>   // defines: fill_zero, global_norm, adamw
-#include <tinygpt/reference/qkv.hpp>         // defines: qkv, qkv_backward, fill_rope
+#include <tinygpt/reference/optimizer.hpp>   // defines: global_norm, adamw
+#include <tinygpt/reference/qkv.hpp>         // defines: qkv, qkv_backward
+#include <tinygpt/reference/transfer.hpp>    // defines: allocate, copy_in, copy_out, fill_zero, convert, replay

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include <tinygpt/layout/storage.hpp>
+
 namespace tinygpt {
 
 struct TrainOptions {
@@ -19,6 +21,7 @@ struct TrainOptions {
   double dropout = 0.0;
   std::int64_t eval_interval = 250;
   int eval_iters = 20;
+  Recompute recompute = Recompute::none;  ///< what the backward pass computes again, to save memory
   std::uint64_t seed = 1337;
 };
 

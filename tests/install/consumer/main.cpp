@@ -3,6 +3,7 @@
 #include <iostream>
 #include <vector>
 
+#include <tinygpt/layout/arena.hpp>
 #include <tinygpt/presets/classic.hpp>
 #include <tinygpt/reference/reference.hpp>
 #include <tinygpt/train/step.hpp>
@@ -14,9 +15,9 @@ static_assert(Model::param_count == 1'846'656);
 int main() {
   const std::vector<std::int32_t> bytes{'I', 'n', ' ', 't', 'h', 'e', ' ', 'b', 'e', 'g', 'i', 'n', 'n', 'i', 'n', 'g'};
   const int T = static_cast<int>(bytes.size()) - 1;
-  const ActivationPlan plan(Model::config, 1, T, ActivationPlan::For::inference);
+  const ActivationPlan plan = Activations<Model, float>::inference_plan(1, T);
   const std::vector<float> weights(static_cast<std::size_t>(Model::params.arena_size()));
-  std::vector<float> arena(static_cast<std::size_t>(plan.size()));
+  Arena<std::byte> arena(plan.bytes());
   const Activations<Model, float> act(arena.data(), plan, 1, T);
   const Params<Model, const float> w(weights.data());
 

@@ -5,22 +5,32 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <tinygpt/cli/memory.hpp>
+#include <tinygpt/cli/nvml.hpp>
 #include <tinygpt/cpu/memory.hpp>
 #include <tinygpt/layout/memory.hpp>
 
 namespace tinygpt::cli::tool {
-
-enum class Precision { float32, bf16 };
 
 struct Memory {
   std::int64_t bytes = 0;
   std::string source;  ///< where the number comes from
 };
 
-/// The memory of the graphics card; nothing as long as no GPU backend can ask for it.
-inline std::optional<Memory> gpu_memory() { return std::nullopt; }
+/// All memory of the graphics card that has most of it, whatever else uses some now; nothing where none is known.
+inline std::optional<Memory> gpu_memory() {
+  const Nvml nvml;
+  const std::vector<Card> cards = nvml.cards();
+  const Card* largest = nullptr;
+  for (const Card& card : cards) {
+    if (card.memory && (!largest || card.memory->total > largest->memory->total)) largest = &card;
+  }
+  if (!largest) return std::nullopt;
+  const std::string others = cards.size() > 1 ? ", the largest of " + std::to_string(cards.size()) + " cards" : "";
+  return Memory{largest->memory->total, largest->name + others};
+}
 
 /// What the control group allows, where it allows less than the machine has.
 inline std::optional<Memory> machine_memory() {
@@ -34,31 +44,21 @@ inline std::optional<Memory> machine_memory() {
   return memory;
 }
 
-/// Bytes to train on a batch. For float32 what train of the program allocates, its text left out. For bf16 the
-/// arithmetic of mixed precision: per parameter 2 bytes of weight, 2 of gradient, 4 of master weight and 8 of AdamW's
-/// moments (Micikevicius et al. 2018, arXiv:1710.03740; Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1), and 2
-/// per activation except what is a statistic or a sum, which stays float.
-inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision) {
-  if (precision == Precision::float32) {
-    return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}) +
-           cpu::train_workspace(c, c.ctx, cpu::hardware_threads());
-  }
-  const ActivationPlan plan(c, batch, c.ctx);
-  std::int64_t in_float = 0;
-  for (const Buffer b :
-       {Buffer::norm_mean, Buffer::norm_rstd, Buffer::qk_rstd, Buffer::lse, Buffer::losses, Buffer::rope_table}) {
-    in_float += plan[b].copies * plan[b].size;
-  }
-  return 16 * ParamTable(c).arena_size() + 2 * plan.size() + 2 * in_float;
+/// Bytes to train on a batch: what train of the program allocates, its text left out.
+inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision,
+                                        Recompute recompute = Recompute::none) {
+  return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, precision, recompute) +
+         cpu::train_workspace(c, c.ctx, cpu::hardware_threads());
 }
 
 /// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even
 /// one sequence does.
-inline std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision, std::int64_t most = 4096) {
+inline std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision,
+                                  Recompute recompute = Recompute::none, std::int64_t most = 4096) {
   std::int64_t fits = 0, too_large = most + 1;
   while (too_large - fits > 1) {
     const std::int64_t middle = fits + (too_large - fits) / 2;
-    (planned_train_bytes(c, middle, precision) <= memory ? fits : too_large) = middle;
+    (planned_train_bytes(c, middle, precision, recompute) <= memory ? fits : too_large) = middle;
   }
   return fits;
 }

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -119,6 +120,8 @@ Shared& dynamic_shared() {
 inline std::uint32_t pack_bf16x2(float lo, float hi) {
   return bfloat16(lo).bits | static_cast<std::uint32_t>(bfloat16(hi).bits) << 16;
 }
+
+inline float approximate_exp2(float x) { return x < -126.0f ? 0.0f : std::exp2(x); }
 
 inline void cp_async_16(void* shared, const void* global, bool valid = true) {
   detail::expect_aligned(shared, 16, "begins an asynchronous copy to");

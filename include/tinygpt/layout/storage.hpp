@@ -1,0 +1,38 @@
+// In how many bytes numbers lie in memory, and which results the backward pass computes again instead of keeping.
+#pragma once
+
+#include <cstdint>
+
+namespace tinygpt {
+
+/// Element type of weights and activations. Statistics, sums, gradients of parameters and AdamW's moments are float in
+/// either; bf16 training keeps float master weights beside (Micikevicius et al. 2018, arXiv:1710.03740).
+enum class Precision { float32, bf16 };
+inline constexpr Precision float32 = Precision::float32;
+inline constexpr Precision bf16 = Precision::bf16;
+
+/// What the forward pass leaves to be computed again by the backward pass; each keeps less than the one before it and
+/// gives the same gradient, bit for bit.
+///   none         everything is kept
+///   activations  outputs of norms and of the nonlinearity are not kept: cheap to repeat, 2C + F numbers a token and layer
+///   blocks       only the residual stream before each layer is kept, and the layer repeated: a third more FLOPs
+/// Sources: Chen et al. 2016 (arXiv:1604.06174) for blocks; Korthikanti et al. 2022 (arXiv:2205.05198) for the choice.
+enum class Recompute { none, activations, blocks };
+
+/// Bytes of one number.
+struct Storage {
+  int element = 4;      ///< weights and activations
+  int accumulator = 4;  ///< statistics, losses, gradients of parameters, moments, master weights
+
+  friend constexpr bool operator==(const Storage&, const Storage&) = default;
+};
+
+constexpr Storage storage_of(Precision precision) { return {precision == bf16 ? 2 : 4, 4}; }
+
+/// Every buffer begins at a multiple of so many bytes: two cache lines, one transaction of a GPU.
+inline constexpr std::int64_t buffer_alignment = 256;
+constexpr std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+}
+
+}  // namespace tinygpt
