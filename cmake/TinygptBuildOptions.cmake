@@ -14,9 +14,18 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
        -Wno-restrict)
 endif()
 
+# nvcc has warnings of its own, and gives the host compiler a file that it has written itself: that has line directives
+# of GCC's kind, and parentheses where the source has none.
+list(JOIN TINYGPT_WARNINGS "," tinygpt_host_warnings)
+string(REPLACE ",-Wpedantic" "" tinygpt_host_warnings "${tinygpt_host_warnings}")
+set(TINYGPT_CUDA_WARNINGS -Werror=all-warnings -Xcompiler=${tinygpt_host_warnings},-Wno-parentheses)
+
 function(tinygpt_build_options TARGET)
-  target_compile_options(${TARGET} PRIVATE ${TINYGPT_WARNINGS})
+  target_compile_options(${TARGET} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${TINYGPT_WARNINGS}>")
+  # Profilers and checkers then name lines of kernels; the code is the same.
+  target_compile_options(${TARGET} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${TINYGPT_CUDA_WARNINGS};-lineinfo>")
   if(TINYGPT_NATIVE)
-    target_compile_options(${TARGET} PRIVATE -march=native)
+    target_compile_options(${TARGET} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-march=native>
+                                             $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-march=native>)
   endif()
 endfunction()

@@ -1,15 +1,22 @@
 # Sourced by the other scripts: asks apt for the Debian packages that are not there yet.
 
-# install_packages NAME...: installs what is missing, with sudo where needed, and says what it does.
+# install_packages NAME...: installs what is missing, with sudo where needed, and says what it does. A NAME of several
+# packages, a|b, is there where one of them is; else the first is installed.
 install_packages() {
-  local name missing=()
+  local name alternative found missing=()
   if ! command -v dpkg-query > /dev/null; then
     echo "This is not Debian or Ubuntu: see that these are installed: $*"
     return
   fi
   for name in "$@"; do
-    if [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2> /dev/null || true)" != installed ]; then
-      missing+=("$name")
+    found=
+    for alternative in ${name//|/ }; do
+      if [ "$(dpkg-query -W -f '${db:Status-Status}' "$alternative" 2> /dev/null || true)" = installed ]; then
+        found=yes
+      fi
+    done
+    if [ -z "$found" ]; then
+      missing+=("${name%%|*}")
     fi
   done
   if [ ${#missing[@]} -eq 0 ]; then
@@ -29,5 +36,7 @@ install_packages() {
 }
 
 BUILD_PACKAGES=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev)
-TEST_PACKAGES=(clang catch2 libbenchmark-dev python3)
+# Debian 12 has two versions of Boost, of which only one can be installed.
+TEST_PACKAGES=(clang catch2 libbenchmark-dev python3 'libboost-context-dev|libboost-context1.81-dev')
+CUDA_PACKAGES=(g++ python3 python3-pip)  # for scripts/cuda-toolkit.sh
 TEXT_PACKAGES=(bible-kjv)

@@ -2,6 +2,8 @@
 # Installs what is needed, builds everything, runs every test.
 #
 #   scripts/test.sh [PRESET] [flags of ctest, such as -R cli]      PRESET: release (the default), debug or asan
+#
+# With TINYGPT_GPU=ON in the environment it fails where there is no CUDA toolkit; else the tests that need one are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
@@ -21,7 +23,8 @@ esac
 echo "== Packages"
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 echo "== Build ($preset)"
-cmake --preset "$preset" -DTINYGPT_BUILD_TESTS=ON -DTINYGPT_BUILD_BENCHMARKS=ON -DTINYGPT_BUILD_EXAMPLES=ON
+cmake --preset "$preset" -DTINYGPT_BUILD_TESTS=ON -DTINYGPT_BUILD_BENCHMARKS=ON -DTINYGPT_BUILD_EXAMPLES=ON \
+  ${TINYGPT_GPU:+"-DTINYGPT_GPU=$TINYGPT_GPU"}
 cmake --build --preset "$preset"
 echo "== Test"
 ctest --preset "$preset" "$@"

@@ -351,6 +351,26 @@ class Training(Case):
         state = json.loads((self.newest(out) / "trainer_state.json").read_text())
         self.assertEqual((state["iteration"], state["options"]["max_iters"], state["options"]["batch_size"]), (6, 6, 1))
 
+    def test_recomputation_takes_less_memory_and_gives_the_same_model(self):
+        weights, activations = [], []
+        for recompute in ("none", "activations", "blocks"):
+            out = self.dir / recompute
+            result = self.train(out, "--max-iters", 3, "--dropout", 0.1, "--recompute", recompute)
+            weights.append((self.newest(out) / "model.safetensors").read_bytes())
+            activations.append(float(re.search(r"activations ([\d.]+) MiB", result.stdout.decode())[1]))
+            options = json.loads((self.newest(out) / "trainer_state.json").read_text())["options"]
+            self.assertEqual(options["recompute"], recompute)
+        self.assertEqual(weights[0], weights[1])
+        self.assertEqual(weights[0], weights[2])
+        self.assertGreater(activations[0], 1.3 * activations[1])
+        self.assertGreater(activations[1], 1.5 * activations[2])
+        # A resumed run recomputes as it did, unless told otherwise.
+        self.train(self.dir / "blocks", "--max-iters", 5, "--resume")
+        options = json.loads((self.newest(self.dir / "blocks") / "trainer_state.json").read_text())["options"]
+        self.assertEqual(options["recompute"], "blocks")
+        self.refused(run("train", "--input-file", self.text, "--out", self.dir / "m", "--recompute", "all"), 2,
+                     "--recompute must be one of none, activations, blocks, not 'all'")
+
     def test_threads_do_not_change_the_result(self):
         weights = []
         for threads in (1, 2):

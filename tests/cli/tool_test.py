@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Drives the program tinygpt as its user does: every command, good and bad input, and the round trip of every preset.
 
-    tool_test.py PROGRAM [unittest arguments...]      PROGRAM is the built tinygpt
+    tool_test.py PROGRAM FAKE_NVML [unittest arguments...]
+
+PROGRAM is the built tinygpt, FAKE_NVML the library of tests/support/fake_nvml.cpp. Without it, tests have no graphics card,
+whatever the machine has.
 """
 import json
 import os
@@ -14,7 +17,9 @@ import tempfile
 import time
 import unittest
 
-PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+PROGRAM, FAKE_NVML = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(2)) if len(sys.argv) > 2 else (None, None)
+os.environ["TINYGPT_NVML"] = ""
+CARDS = {**os.environ, "TINYGPT_NVML": str(FAKE_NVML)}  # of 12 and 24 GiB
 GOOD = {"batch_size": 16, "block_size": 512, "vocab_size": 50304, "n_embd": 512, "n_head": 8, "n_layer": 8,
         "dropout": 0.1, "bias": False}
 FORMULA_COUNTS = {"tiny": 11455872, "tiny_char": 1846656, "350M_1024": 354650112, "gpt2": 124439808,
@@ -60,6 +65,7 @@ class Case(unittest.TestCase):
 class HelpAndUsage(Case):
     def test_help_everywhere(self):
         self.assertIn("presets", self.good("--help"))
+        self.assertRegex(self.good("--version"), r"\Atinygpt \d+\.\d+\.\d+\n\Z")
         for command in ("presets", "params", "fit", "validate", "new"):
             self.assertIn("--json", self.good(command, "--help"))
 
@@ -179,13 +185,16 @@ class Fit(Case):
                 self.assertGreater(row["train_bytes"], 8 << 30)
                 continue
             self.assertLessEqual(row["train_bytes"], 8 << 30)
-            self.assertLessEqual(row["batch_size"], row["largest_batch"])
+            recomputes = row["recompute"] != "none"
+            self.assertEqual(recomputes, row["largest_batch"] == 0)
+            self.assertLessEqual(row["batch_size"], row["largest_batch_recomputing" if recomputes else "largest_batch"])
+            self.assertGreaterEqual(row["largest_batch_recomputing"], row["largest_batch"])
             wanted = by_name[row["name"]]["config"]
             step = wanted["batch_size"] * wanted["grad_accum_steps"]
             self.assertGreaterEqual(row["batch_size"] * row["grad_accum_steps"], step)
             self.assertLess((row["batch_size"] - 1) * row["grad_accum_steps"], step)
             self.assertEqual(row["tokens_wanted"], 20 * row["parameters"])
-            if row["largest_batch"] < 4096:  # one more does not fit: said by a budget of just its bytes
+            if row["largest_batch"] < 4096 and not recomputes:  # one more does not fit: said by a budget of just its bytes
                 again = self.json("fit", "--memory", row["train_bytes"] - 1, "--family", by_name[row["name"]]["family"])
                 less = next(r for r in again["presets"] if r["name"] == row["name"])
                 self.assertLess(less["largest_batch"], row["batch_size"])
@@ -199,10 +208,14 @@ class Fit(Case):
             self.assertAlmostEqual(row["train_bytes"] / rows[0]["train_bytes"], 1, delta=0.01)
 
     def test_data_decides(self):
-        small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB")["recommendation"]
+        quick = ["--tokens-per-second", "1G"]
+        small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB", *quick)["recommendation"]
         self.assertEqual(small["name"], "tiny_char")
-        large = self.json("fit", "--memory", "24GiB", "--tokens", "10B")["recommendation"]
+        large = self.json("fit", "--memory", "24GiB", "--tokens", "10B", *quick)["recommendation"]
         self.assertEqual(large["name"], "consumer_24GB")
+        little = self.json("fit", "--memory", "24GiB", "--tokens", "10k", *quick)["recommendation"]
+        self.assertEqual(little["name"], "tiny_char")
+        self.assertIn("stop when the validation loss rises", little["reason"])
         none = self.json("fit", "--memory", "1MiB")["recommendation"]
         self.assertIsNone(none["name"])
         self.assertIn("Take none", self.good("fit", "--memory", "1MiB"))
@@ -221,16 +234,88 @@ class Fit(Case):
         self.refused(1, ["fit", "--throughput-of", metrics], "holds no rates")
         self.refused(1, ["fit", "--throughput-of", self.dir / "nothing"], "nothing")
 
+    def test_time_decides(self):
+        """The largest whose tokens are trained on within the time, as the table's own numbers say."""
+        rate = ["--memory", "24GiB", "--tokens-per-second", 3000, "--measured-on", "small_char"]
+        names = set()
+        for within, seconds in (("90m", 5400), ("24h", 86400), ("7d", 7 * 86400), ("3650d", 3650 * 86400)):
+            report = self.json("fit", *rate, "--within", within)
+            done = [r for r in report["presets"] if r["fits"] and r["seconds"] <= seconds]
+            largest = max(done, key=lambda r: r["parameters"])
+            self.assertEqual(report["recommendation"]["name"], largest["name"])
+            self.assertIn(f"within {within}: ", report["recommendation"]["reason"])
+            names.add(largest["name"])
+        self.assertEqual(len(names), 4)
+        none = self.json("fit", *rate, "--within", "1s")["recommendation"]
+        self.assertEqual(none["name"], "tiny_char")
+        self.assertIn("longer than --within 1s", none["reason"])
+        both = self.json("fit", *rate, "--within", "1s", "--tokens", "1M")["recommendation"]["reason"]
+        self.assertIn("stop when the validation loss rises", both)
+        self.assertIn("longer than --within 1s", both)
+
+    def test_without_a_rate_a_cpu_has_an_assumed_one_that_is_called_so(self):
+        report = self.json("fit", "--memory", "24GiB")
+        self.assertTrue(report["rate"]["assumed"])
+        self.assertEqual(report["rate"]["flops_per_second"] % 20e9, 0)
+        self.assertLessEqual(report["rate"]["flops_per_second"], 20e9 * os.cpu_count())
+        flops = {p["name"]: p["train_flops_per_token"] for p in self.json("presets")}
+        for row in report["presets"]:
+            if row["fits"]:
+                expected = row["tokens_wanted"] * flops[row["name"]] / report["rate"]["flops_per_second"]
+                self.assertAlmostEqual(row["seconds"] / expected, 1, places=9)
+        row = next(r for r in report["presets"] if r["name"] == report["recommendation"]["name"])
+        self.assertLessEqual(row["seconds"], report["within_seconds"])
+        text = self.good("fit", "--memory", "24GiB")
+        for words in ("time (assumed)", "20 GFLOP/s for each of", "at the assumed rate"):
+            self.assertIn(words, text)
+        stated = self.good("fit", "--memory", "24GiB", "--tokens-per-second", 3000)
+        self.assertNotIn("assumed", stated)
+        self.assertIn("at the stated rate", stated)
+
     def test_plans_for_what_is_not_built_are_called_plans(self):
         self.assertIn("not built yet", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
         report = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
         self.assertTrue(report["planned"])
         self.assertFalse(self.json("fit", "--memory", "24GiB")["planned"])
-        self.refused(2, ["fit", "--backend", "gpu"], "give --memory")
 
     def test_without_memory_it_is_the_machines(self):
         report = self.json("fit")
+        self.assertEqual(report["backend"], "cpu")
         self.assertGreater(report["memory_bytes"], 1 << 20)
+        self.refused(2, ["fit", "--backend", "gpu"], "give --memory")
+
+    def test_where_a_card_is_found_it_is_the_cards(self):
+        report = self.json("fit", env=CARDS)
+        self.assertEqual(report["backend"], "gpu")
+        self.assertEqual(report["memory_bytes"], 24 << 30)
+        self.assertEqual(report["memory_source"], "NVIDIA GeForce RTX 4090, the largest of 2 cards")
+        self.assertIn("24.00 GiB of memory (NVIDIA GeForce RTX 4090,", self.good("fit", env=CARDS))
+        self.assertEqual(self.json("fit", "--backend", "gpu", env=CARDS)["memory_bytes"], 24 << 30)
+        stated = self.json("fit", "--memory", "8GiB", env=CARDS)
+        self.assertEqual((stated["backend"], stated["memory_bytes"]), ("gpu", 8 << 30))
+        cpu = self.json("fit", "--backend", "cpu", env=CARDS)
+        self.assertEqual(cpu["memory_source"], self.json("fit")["memory_source"])
+
+    def test_a_gpus_rate_is_not_invented(self):
+        report = self.json("fit", env=CARDS)
+        self.assertNotIn("rate", report)
+        self.assertFalse([row for row in report["presets"] if "seconds" in row])
+        self.assertIn("by memory alone", report["recommendation"]["reason"])
+        data = self.json("fit", "--tokens", "10B", env=CARDS)["recommendation"]
+        self.assertEqual(data["name"], "consumer_24GB")
+        self.assertIn("not known without --throughput-of or --tokens-per-second", data["reason"])
+        stated = self.json("fit", "--tokens-per-second", 100000, "--measured-on", "gpt2", env=CARDS)
+        self.assertIn("at the stated rate", stated["recommendation"]["reason"])
+
+    def test_a_driver_that_does_not_answer_is_no_card(self):
+        expected = self.json("fit")
+        text = self.config("not a library", name="nvml.so")
+        environments = [{**CARDS, "FAKE_NVML": word} for word in
+                        ("init_fails", "no_cards", "count_fails", "calls_fail", "no_memory", "more_used_than_there")]
+        environments += [{**CARDS, "TINYGPT_NVML": str(path)} for path in (text, self.dir / "nothing", self.dir)]
+        for environment in environments:
+            self.assertEqual(self.json("fit", env=environment), expected)
+            self.refused(2, ["fit", "--backend", "gpu"], "give --memory", env=environment)
 
     def test_bad_values(self):
         for value in ("8QiB", "-8GiB", "", "GiB", "1e400GiB", "nan", "inf", "8GiBs"):
@@ -241,6 +326,8 @@ class Fit(Case):
         self.refused(2, ["fit", "--backend", "tpu"], "cpu or gpu")
         self.refused(2, ["fit", "--context", "0"], "--context")
         self.refused(2, ["fit", "--measured-on", "tiny"], "give both")
+        for value in ("24", "h", "-1h", "0h", "nanh", "infh", "1e400h", "1e20h", "24hours", "24 h", "\x1b[31m"):
+            self.refused(2, ["fit", "--within", value], "--within must be a time")
         self.refused(2, ["fit", "--family", "none"], "no family")
 
 

@@ -13,7 +13,8 @@ endfunction()
 set(prefix "")
 if(WAY STREQUAL find_package)
   run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/tinygpt -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
-      -DTINYGPT_BUILD_TESTS=OFF -DTINYGPT_BUILD_BENCHMARKS=OFF -DTINYGPT_BUILD_EXAMPLES=OFF -DTINYGPT_BUILD_PRESETS=OFF)
+      -DTINYGPT_BUILD_TESTS=OFF -DTINYGPT_BUILD_BENCHMARKS=OFF -DTINYGPT_BUILD_EXAMPLES=OFF -DTINYGPT_BUILD_PRESETS=OFF
+      -DTINYGPT_GPU=OFF)
   run(${CMAKE_COMMAND} --install ${WORK}/tinygpt --prefix ${WORK}/prefix)
   foreach(file include/tinygpt/model/gpt.hpp include/tinygpt/presets/classic.hpp
                share/cmake/tinygpt/tinygpt-config.cmake share/cmake/tinygpt/tinygpt-config-version.cmake)

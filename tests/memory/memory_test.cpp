@@ -31,8 +31,8 @@ void compare(const char* name, std::int64_t measured, std::int64_t predicted) {
   CHECK(ratio < 1.05);
 }
 
-template <class M> void train(const char* name, int batch) {
-  TrainMemory memory = train_memory(M::config, Batch{batch}, Time{M::config.ctx});
+template <class M> void train(const char* name, int batch, Recompute recompute = Recompute::none) {
+  TrainMemory memory = train_memory(M::config, Batch{batch}, Time{M::config.ctx}, float32, recompute);
   memory.workspace = cpu::train_workspace(M::config, M::config.ctx, threads);
   std::vector<std::int32_t> text(5000);
   memory.corpus = static_cast<std::int64_t>(text.size() * sizeof text[0]);
@@ -40,7 +40,7 @@ template <class M> void train(const char* name, int batch) {
     for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::int32_t>(i * i % 997);
     const TokenStream data(std::move(text));
     cpu::Context ctx(threads);
-    Trainer<M, cpu::Context> trainer(ctx, {.batch_size = batch, .dropout = 0.1, .eval_iters = 1});
+    Trainer<M, cpu::Context> trainer(ctx, {.batch_size = batch, .dropout = 0.1, .eval_iters = 1, .recompute = recompute});
     for (int i = 0; i < 2; ++i) trainer.step(data);
     trainer.evaluate(data);
   });
@@ -73,6 +73,14 @@ TEST_CASE("training takes the memory that was predicted, in 15 configurations of
   for (const int batch : {4, 8, 16}) train<Factory>("factory", batch);
   for (const int batch : {1, 2, 4}) train<Modern>("modern", batch);
   for (const int batch : {1, 4, 16}) train<Consumer>("consumer", batch);
+}
+
+TEST_CASE("recomputation takes the memory that was predicted") {
+  train<Classic>("classic, activations", 4, Recompute::activations);
+  train<Gpt2>("gpt2, blocks", 8, Recompute::blocks);
+  train<Modern>("modern, activations", 4, Recompute::activations);
+  train<Modern>("modern, blocks", 8, Recompute::blocks);
+  train<Consumer>("consumer, blocks", 16, Recompute::blocks);
 }
 
 // Large enough that the weights do not hide the rest.

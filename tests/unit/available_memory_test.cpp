@@ -35,9 +35,10 @@ class Machine {
       std::filesystem::temp_directory_path() / ("tinygpt-machine-" + std::to_string(::getpid()));
 };
 
-std::string refusal(const Config& config, const TrainMemory& memory, int batch, std::int64_t available) {
+std::string refusal(const Config& config, const TrainMemory& memory, int batch, std::int64_t available,
+                    Recompute recompute = Recompute::none) {
   try {
-    check_memory(config, memory, batch, available);
+    check_memory(config, memory, {.batch_size = batch, .recompute = recompute}, available);
   } catch (const OutOfMemory& error) {
     return error.what();
   }
@@ -88,17 +89,26 @@ TEST_CASE("control groups of version 1 are read, where no limit is a huge number
   CHECK(machine.available() == 4996);
 }
 
-TEST_CASE("what does not fit is refused with the largest batch that does") {
+TEST_CASE("what does not fit is refused with the largest batch that does, and with what recomputation allows") {
   using M = GPT<Layers<4>, Embd<192>, Heads<4>, Ctx<128>, Vocab<256>>;
   TrainMemory memory = train_memory(M::config, Batch{64}, Time{128});
   memory.workspace = 2_MiB, memory.corpus = 5'000'000;
+  const std::int64_t fixed = memory.workspace + memory.corpus;
+  const auto says = [&](std::int64_t available, const char* what, Recompute recompute = Recompute::none) {
+    CHECK_THAT(refusal(M::config, memory, 64, available, recompute), Catch::Contains(what));
+  };
   CHECK(refusal(M::config, memory, 64, memory.total()).empty());
   CHECK(refusal(M::config, memory, 64, -1).empty());
-  CHECK_THAT(refusal(M::config, memory, 64, memory.total() - 1), Catch::Contains("--batch-size 63 is the largest"));
-
-  const std::int64_t two = train_bytes<M>(Batch{2}) + memory.workspace + memory.corpus;
-  CHECK_THAT(refusal(M::config, memory, 64, two), Catch::Contains("--batch-size 2 is the largest"));
-  const std::int64_t one = train_bytes<M>(Batch{1}) + memory.workspace + memory.corpus;
-  CHECK_THAT(refusal(M::config, memory, 64, one - 1), Catch::Contains("not even --batch-size 1 fits"));
-  CHECK_THAT(refusal(M::config, memory, 64, 0), Catch::Contains("not even --batch-size 1 fits"));
+  says(memory.total() - 1, "--batch-size 63 is the largest that fits, or this one with --recompute activations, and");
+  const std::int64_t blocks = train_bytes<M>(Batch{64}, float32, Recompute::blocks) + fixed;
+  says(blocks, "or this one with --recompute blocks");
+  says(blocks - 1, "or 63 with --recompute blocks");
+  says(train_bytes<M>(Batch{2}) + fixed, "--batch-size 2 is the largest that fits, or ");
+  says(train_bytes<M>(Batch{1}) + fixed - 1, "with --recompute blocks is the largest that fits, and");
+  memory = train_memory(M::config, Batch{64}, Time{128}, float32, Recompute::blocks);
+  memory.workspace = 2_MiB, memory.corpus = 5'000'000;
+  says(blocks - 1, "--batch-size 63 is the largest that fits, and", Recompute::blocks);
+  const std::int64_t one = train_bytes<M>(Batch{1}, float32, Recompute::blocks) + fixed;
+  says(one - 1, "not even --batch-size 1 fits with --recompute blocks");
+  says(0, "not even --batch-size 1 fits");
 }

@@ -34,7 +34,7 @@ template <class F> void for_sampled_floats(F&& f) {
 
 float first(Floats x) { return x[0]; }
 
-TEST_CASE("Lanes keep their order through load, store, transpose and conversion") {
+TEST_CASE("Lanes keep their order through load, store and transpose") {
   float in[vector_width * vector_width], out[vector_width * vector_width];
   for (int e = 0; e < vector_width * vector_width; ++e) in[e] = static_cast<float>(e);
   Floats rows[vector_width];
@@ -44,10 +44,9 @@ TEST_CASE("Lanes keep their order through load, store, transpose and conversion"
   for (int i = 0; i < vector_width; ++i) {
     for (int j = 0; j < vector_width; ++j) REQUIRE(out[i * vector_width + j] == in[j * vector_width + i]);
   }
-  CHECK(sum(to_floats(iota())) == vector_width * (vector_width - 1) / 2);
+  for (int i = 0; i < vector_width; ++i) CHECK(iota()[i] == i);
   CHECK(max(load(in)) == vector_width - 1);
   CHECK(sum(load_first(in, 3)) == 3.0f);
-  CHECK(to_ints(broadcast(-2.7f))[vector_width - 1] == -2);
   CHECK(first(abs(broadcast(-3.0f))) == 3.0f);
   CHECK(first(copy_sign(broadcast(3.0f), broadcast(-0.0f))) == -3.0f);
 }

@@ -75,7 +75,7 @@ TEST_CASE("masks of other seeds, steps, sites and rows have nothing in common") 
     return d;
   };
   const Dropout others[] = {other([](Dropout& d) { d.seed = 2; }), other([](Dropout& d) { d.seed += 1ull << 32; }),
-                            other([](Dropout& d) { d.step = 2; }), other([](Dropout& d) { d.step += 1ull << 32; }),
+                            other([](Dropout& d) { d.step = 2; }), other([](Dropout& d) { d.step.number += 1ull << 32; }),
                             other([](Dropout& d) { d.site += 1; })};
   // Equal elements of two fair independent masks: half, within five standard deviations.
   const double bound = 5 * std::sqrt(0.25 / (rows * width));

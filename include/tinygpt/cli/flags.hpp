@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -13,7 +14,9 @@
 
 #include <tinygpt/cli/exit.hpp>
 #include <tinygpt/data/utf8.hpp>
+#include <tinygpt/io/config_json.hpp>
 #include <tinygpt/io/nearest_word.hpp>
+#include <tinygpt/macros.hpp>
 
 namespace tinygpt::cli {
 
@@ -52,6 +55,21 @@ void add_number(CLI::App& app, const char* flag, const std::string& help, const 
   const auto parse = [=](const std::string& text) { set(parse_number<N>(flag, text, range)); };
   const char* const type = std::is_integral_v<N> ? "N" : "X";
   app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name(type)->take_last();
+}
+
+/// Adds a flag with one of some words. `shown` is its default as --help prints it.
+template <class Kind, std::size_t N>
+void add_choice(CLI::App& app, const char* flag, const std::string& help, const std::string& shown,
+                const config_text::Words<Kind, N>& words, std::function<void(Kind)> set) {
+  const auto parse = [=, &words](const std::string& text) {
+    const auto kind = config_text::kind_of(words, text);
+    if (!kind) {
+      throw UsageError(std::string(flag) + " must be one of " + config_text::choices(words) + ", not '" +
+                       printable(text) + "': see --help");
+    }
+    set(*kind);
+  };
+  app.add_option_function<std::string>(flag, parse, help + " (default " + shown + ")")->type_name("WORD")->take_last();
 }
 
 /// Adds a flag with a path, which may not look like a flag: then its value was forgotten.
@@ -105,6 +123,29 @@ inline void refuse_unknown(const CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands(nullptr)) choices.push_back(command->get_name());
   const char* const kind = choices.empty() ? "unexpected argument '" : "unknown command '";
   throw UsageError(kind + printable(word) + "': " + suggestion(word, choices));
+}
+
+/// Adds --version and reads the command line into `app` and its commands, each of which minds its own words. False
+/// where it asked for help or the version only, which is then printed.
+inline bool parse(CLI::App& app, std::vector<std::string> arguments) {
+  const CLI::Option* const version = app.add_flag("--version")->description("Print the version");
+  app.get_formatter()->column_width(34);
+  app.allow_extras();
+  for (CLI::App* const command : app.get_subcommands(nullptr)) command->allow_extras();
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return false;
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(std::string(error.what()) + ": see --help");
+  }
+  refuse_unknown(app);
+  for (const CLI::App* const command : app.get_subcommands()) refuse_unknown(*command);
+  if (version->count() == 0) return true;
+  std::printf("%s %s\n", app.get_name().c_str(), TINYGPT_VERSION);
+  return false;
 }
 
 }  // namespace tinygpt::cli

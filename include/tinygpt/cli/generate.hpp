@@ -3,12 +3,13 @@
 
 #include <string>
 
-#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/backend.hpp>
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
+#include <tinygpt/layout/arena.hpp>
 
 namespace tinygpt::cli {
 
@@ -19,7 +20,7 @@ struct GenerateFlags {
   SampleOptions sampling;
   bool greedy = false, temperature_given = false;
   int num_samples = 1;
-  int threads = 0;
+  BackendFlags backend;
 };
 
 inline void add_flags(CLI::App& app, GenerateFlags& flags) {
@@ -48,8 +49,7 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
   add_number<int>(app, "--num-samples", "How many samples to write, each with the next seed", "1", positive_int,
                   [&](int n) { flags.num_samples = n; });
   app.add_flag("--greedy", flags.greedy, "Take the likeliest token always; the same as --temperature 0");
-  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's", "0", zero_or_more_int,
-                  [&](int n) { flags.threads = n; });
+  add_flags(app, flags.backend);
 }
 
 inline void check(GenerateFlags& flags) {
@@ -67,6 +67,7 @@ inline void write_out(std::string_view text) {
 }
 
 inline Exit generate(const Program& program, const Model& model, const GenerateFlags& flags) {
+  const Chosen backend = choose(model, flags.backend);
   Arena<float> weights(ParamTable(model.config).arena_size());
   const CharacterTokenizer tokenizer = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
@@ -78,7 +79,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
                                                       : tokenizer.alphabet().substr(0, 1);
   const auto prompt = tokenizer.encode(beginning);
 
-  const auto generator = model.generator(flags.threads, weights.span());
+  const auto generator = backend.model->generator(backend.how, weights.span());
   for (int sample = 0; sample < flags.num_samples; ++sample) {
     if (sample > 0) write_out("--------\n");
     SampleOptions sampling = flags.sampling;

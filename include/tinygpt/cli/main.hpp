@@ -22,15 +22,17 @@ int run_compiled(const Program& program, const Model& model, int argc, char** ar
 #endif
 
 /// The whole program of a model: `name` is what it is called, such as "tiny_char"; `defaults` is how it is trained
-/// where the command line says nothing; `label` is the size that documents give it, where they do.
+/// where the command line says nothing; `label` is the size that documents give it, where they do; `gpu` is the model on
+/// the gpu backend, from cli/gpu_model_of.cuh, where the program has it.
 template <Architecture M>
-int main(std::string_view name, const TrainOptions& defaults, int argc, char** argv, std::string_view label = {}) {
+int main(std::string_view name, const TrainOptions& defaults, int argc, char** argv, std::string_view label = {},
+         const ModelOnGpu* gpu = nullptr) {
   const Program program{std::string(name), argc > 0 ? argv[0] : "tinygpt-" + std::string(name), std::string(label),
                         defaults};
 #if defined(TINYGPT_CLI_COMPILED)
-  return run_compiled(program, model_of<M>(), argc, argv);
+  return run_compiled(program, model_of<M>(gpu), argc, argv);
 #else
-  return run(program, model_of<M>(), argc, argv);
+  return run(program, model_of<M>(gpu), argc, argv);
 #endif
 }
 

@@ -1,21 +1,30 @@
 // A model as the commands see it: its type is forgotten here, so that the commands are compiled once for all models.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/generate/sampler.hpp>
+#include <tinygpt/io/safetensors.hpp>
 #include <tinygpt/train/trainer.hpp>
 
 namespace tinygpt::cli {
 
-/// A Trainer of some model, with the threads that it trains on. A virtual call a step costs nothing beside the step.
+/// How a backend is to do its work.
+struct Execution {
+  int threads = 0;                 ///< of the cpu; 0 for as many as the machine has
+  Precision precision = float32;   ///< of weights and activations
+  int device = 0;                  ///< of the GPUs, as CUDA counts
+};
+
+/// A Trainer of some model on some backend. A virtual call a step costs nothing beside the step.
 class AnyTrainer {
  public:
   virtual ~AnyTrainer() = default;
-  virtual int threads() const = 0;
   virtual StepReport step(const TokenStream& data) = 0;
   virtual double evaluate(const TokenStream& data) = 0;
   virtual const TrainOptions& options() const = 0;
@@ -23,13 +32,15 @@ class AnyTrainer {
   virtual std::int64_t updates() const = 0;
   virtual std::int64_t skipped() const = 0;
   virtual int skipped_in_a_row() const = 0;
+  // Arenas laid out by the model's parameter table, in `memory`, which is null where that is the host's.
   virtual std::span<float> weights() = 0;
   virtual std::span<float> first_moments() = 0;
   virtual std::span<float> second_moments() = 0;
+  virtual const ForeignMemory* memory() = 0;
   virtual void resume_at(std::int64_t iteration, std::int64_t updates, std::int64_t skipped) = 0;
 };
 
-/// A Generator of some model, with the threads that it runs on.
+/// A Generator of some model on some backend.
 class AnyGenerator {
  public:
   virtual ~AnyGenerator() = default;
@@ -37,12 +48,32 @@ class AnyGenerator {
                         const std::function<bool(std::int32_t)>& emit) = 0;
 };
 
-/// What the commands need of a model's type. `threads`: 0 for as many as the machine has.
+/// What a backend does with one model. Bytes are those that it takes beside the arenas.
+struct ModelOn {
+  std::int64_t (*train_workspace)(const Execution&, int batch_size);
+  std::unique_ptr<AnyTrainer> (*trainer)(const Execution&, const TrainOptions& options);
+  std::unique_ptr<AnyGenerator> (*generator)(const Execution&, std::span<const float> weights);
+};
+
+/// A graphics card, or why there is none to be used.
+struct Gpu {
+  std::string why_not;         ///< empty where there is one
+  std::string name;            ///< "NVIDIA H200"
+  std::int64_t total = 0, free = 0;  ///< bytes of its memory
+  bool bf16 = false;           ///< has matrix units for it
+  double peak_flops = 0;       ///< dense bf16 products per second, a multiply-add counted as two; 0: not known
+};
+
+/// A model on graphics cards, and the question which there are.
+struct ModelOnGpu : ModelOn {
+  Gpu (*find)(int device);
+};
+
+/// What the commands need of a model's type.
 struct Model {
   Config config;
-  std::int64_t (*train_workspace)(int threads);  ///< bytes that the backend takes beside the arenas
-  std::unique_ptr<AnyTrainer> (*trainer)(int threads, const TrainOptions& options);
-  std::unique_ptr<AnyGenerator> (*generator)(int threads, std::span<const float> weights);
+  ModelOn cpu;
+  const ModelOnGpu* gpu = nullptr;  ///< null in a program that was built without CUDA
 };
 
 }  // namespace tinygpt::cli

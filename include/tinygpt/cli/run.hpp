@@ -6,7 +6,8 @@
 
 #include <new>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/generate.hpp>
@@ -14,7 +15,6 @@
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/train.hpp>
-#include <tinygpt/macros.hpp>
 
 namespace tinygpt::cli {
 
@@ -24,9 +24,6 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   app.footer(
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory,\n"
       "4 the loss was not finite ten times in a row, 130 or 143 stopped by a signal after saving.");
-  bool version = false;
-  app.add_flag("--version", version, "Print the version");
-  app.get_formatter()->column_width(34);
 
   InfoFlags info_flags;
   TrainFlags train_flags;
@@ -34,36 +31,17 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   CLI::App& info_app = *app.add_subcommand("info", "Show the architecture: parameters, memory, FLOPs");
   CLI::App& train_app = *app.add_subcommand("train", "Train on a text file");
   CLI::App& generate_app = *app.add_subcommand("generate", "Let a trained model write");
-  for (CLI::App* command : {&app, &info_app, &train_app, &generate_app}) command->allow_extras();
   add_flags(info_app, info_flags);
   add_flags(train_app, train_flags, program.defaults);
   add_flags(generate_app, generate_flags);
 
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
-  try {
-    app.parse(arguments);
-  } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
-    return Exit::done;
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(std::string(error.what()) + ": see --help");
-  }
-  refuse_unknown(app);
-  if (version) {
-    std::printf("tinygpt-%s %s\n", program.preset.c_str(), TINYGPT_VERSION);
-    return Exit::done;
-  }
-  if (info_app.parsed()) {
-    refuse_unknown(info_app);
-    return info(program, model.config, info_flags);
-  }
+  if (!parse(app, std::move(arguments))) return Exit::done;
+  if (info_app.parsed()) return info(program, model.config, info_flags);
   if (train_app.parsed()) {
-    refuse_unknown(train_app);
     check(train_flags, program.defaults);
     return train(program, model, train_flags);
   }
   if (generate_app.parsed()) {
-    refuse_unknown(generate_app);
     check(generate_flags);
     return generate(program, model, generate_flags);
   }

@@ -37,7 +37,7 @@ inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
 inline std::string resume_command(const Program& program, const TrainFlags& flags) {
   return shell_quoted(program.command) + " train --input-file " + shell_quoted(flags.input_file) + " --out " +
          shell_quoted(flags.out) + " --resume" +
-         (flags.threads > 0 ? " --threads " + std::to_string(flags.threads) : "");
+         flags_text(flags.backend);
 }
 
 /// A run from its first iteration to its last, or to whatever ends it earlier.
@@ -47,6 +47,7 @@ class TrainingRun {
       : program_(program),
         model_(model),
         flags_(flags),
+        backend_(choose(model, flags.backend)),
         memory_(expected_memory()),
         text_(read_text_file(flags.input_file)),
         split_(split_text(text_, model.config.ctx, flags.input_file)),
@@ -72,7 +73,7 @@ class TrainingRun {
     announce();
     Metrics metrics(run_.path() / "metrics.jsonl");
     TrainDisplay display(options().max_iters, std::max<std::int64_t>(options().eval_interval / 5, 1),
-                         tokens_per_step());
+                         tokens_per_step(), watch());
     try {
       return loop(metrics, display);
     } catch (const Error& error) {
@@ -93,6 +94,12 @@ class TrainingRun {
     return std::int64_t{options().batch_size} * options().grad_accum_steps * model_.config.ctx;
   }
 
+  std::unique_ptr<GpuWatch> watch() const {
+    if (!backend_.gpu) return nullptr;
+    const auto flops = 3.0 * static_cast<double>(forward_flops_per_token(model_.config, model_.config.ctx));
+    return std::make_unique<GpuWatch>(*backend_.gpu, flops);
+  }
+
   /// The options with which the run begins or goes on. What is wrong with the checkpoints is told when they are loaded.
   TrainOptions first_options() const {
     if (!flags_.resume) return applied(flags_, program_.defaults);
@@ -104,20 +111,23 @@ class TrainingRun {
   /// Says what the run will take, and refuses what does not fit, before anything is allocated.
   TrainMemory expected_memory() const {
     const TrainOptions options = first_options();
-    TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx});
-    memory.workspace = model_.train_workspace(flags_.threads);
+    TrainMemory memory =
+        train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx}, backend_.how.precision,
+                     options.recompute);
+    memory.workspace = backend_.model->train_workspace(backend_.how, options.batch_size);
     std::error_code error;
     const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
-    memory.corpus = error ? 0 : corpus_memory(static_cast<std::int64_t>(bytes));
-    const std::int64_t available = available_memory();
+    if (!backend_.gpu && !error) memory.corpus = corpus_memory(static_cast<std::int64_t>(bytes));
+    const std::int64_t available = backend_.available();
+    std::printf("%s\n", backend_.line.c_str());
     std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
     if (available >= 0) std::printf("memory available: %s\n", memory_text(available).c_str());
     std::fflush(stdout);
-    check_memory(model_.config, memory, options.batch_size, available);
+    check_memory(model_.config, memory, options, available, backend_.how.precision);
     return memory;
   }
 
-  void make_trainer() { trainer_ = model_.trainer(flags_.threads, state_.options); }
+  void make_trainer() { trainer_ = backend_.model->trainer(backend_.how, state_.options); }
 
   void begin() {
     state_.options = applied(flags_, program_.defaults);
@@ -139,8 +149,8 @@ class TrainingRun {
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
-      tokenizer_ = load_model(path, model_.config, trainer_->weights());
-      load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments());
+      tokenizer_ = load_model(path, model_.config, trainer_->weights(), trainer_->memory());
+      load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments(), trainer_->memory());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
     };
     load_newest(run_.path(), load, [&](const char* sentence) {
@@ -154,9 +164,9 @@ class TrainingRun {
     std::printf("%s\n", type_text(model_.config).c_str());
     const std::string accumulated =
         options().grad_accum_steps > 1 ? std::to_string(options().grad_accum_steps) + " times " : "";
-    std::printf("  %s parameters; %s%d x %d tokens a step, with %d threads; %s of memory\n",
+    std::printf("  %s parameters; %s%d x %d tokens a step, with %s; %s of memory\n",
                 grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
-                model_.config.ctx, trainer_->threads(), memory_text(memory_.total()).c_str());
+                model_.config.ctx, backend_.place.c_str(), memory_text(memory_.total()).c_str());
     std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
                 flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
                 grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
@@ -176,7 +186,8 @@ class TrainingRun {
       const auto step_begun = Clock::now();
       const StepReport report = trainer_->step(train_);
       const double seconds = std::chrono::duration<double>(Clock::now() - step_begun).count();
-      metrics.step(report, display.step(report, seconds));
+      const auto rate = display.step(report, seconds);
+      metrics.step(report, rate.tokens_per_second, rate.gpu);
       if (report.skipped) {
         display.say("step " + std::to_string(report.iteration) +
                     ": the loss or its gradient is not finite: step skipped");
@@ -208,7 +219,8 @@ class TrainingRun {
     state_.updates = trainer_->updates();
     state_.skipped = trainer_->skipped();
     save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, tokenizer_,
-                    {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments()}, state_);
+                    {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments(), trainer_->memory()},
+                    state_);
     run_.prune(2);
   }
 
@@ -246,6 +258,7 @@ class TrainingRun {
   const Program& program_;
   const Model& model_;
   const TrainFlags& flags_;
+  Chosen backend_;
   TrainMemory memory_;
   std::string text_;
   Split split_;

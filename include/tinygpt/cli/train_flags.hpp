@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/backend.hpp>
 #include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
@@ -13,7 +13,7 @@ namespace tinygpt::cli {
 struct TrainFlags {
   std::string input_file, out;
   bool resume = false;
-  int threads = 0;
+  BackendFlags backend;
   std::int64_t checkpoint_interval = 0;  ///< 0: not given
   bool min_learning_rate_given = false;
   /// What the user said about the options, to be applied to the defaults or to those of a checkpoint.
@@ -38,6 +38,12 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   option("--grad-accum-steps", &TrainOptions::grad_accum_steps, positive_int,
          "Such batches per iteration, one after the other; more than one trains as a larger batch in the memory of one",
          std::to_string(defaults.grad_accum_steps));
+  add_choice<Recompute>(
+      app, "--recompute",
+      "What the backward pass computes again instead of keeping, to save memory: none, activations (norms and the "
+      "nonlinearity: little work) or blocks (everything in a layer: a third more); gives the same model",
+      config_text::word_of(config_text::recomputes, defaults.recompute), config_text::recomputes,
+      [&flags](Recompute value) { flags.said.push_back([value](TrainOptions& o) { o.recompute = value; }); });
   option("--learning-rate", &TrainOptions::learning_rate, above_zero, "Highest learning rate",
          shown(defaults.learning_rate));
   add_number<double>(app, "--min-learning-rate", "Learning rate at the end of the cosine", "a tenth of --learning-rate",
@@ -63,8 +69,7 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
   option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
          std::to_string(defaults.seed));
-  add_number<int>(app, "--threads", "Threads; 0 for all of the machine's; any number gives the same model", "0",
-                  zero_or_more_int, [&](int n) { flags.threads = n; });
+  add_flags(app, flags.backend);
   app.footer(
       "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once.\n"
       "An iteration whose loss or gradient is not finite changes nothing; ten in a row end the run with exit code 4.");

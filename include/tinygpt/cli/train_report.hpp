@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include <tinygpt/cli/gpu_use.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/file.hpp>
 #include <tinygpt/train/trainer.hpp>
@@ -19,10 +21,11 @@ class Metrics {
     if (!file_) throw file_error("write", path_, errno);
   }
 
-  void step(const StepReport& report, double tokens_per_second) {
+  void step(const StepReport& report, double tokens_per_second, const std::optional<GpuUse>& gpu) {
     line("{\"step\":" + std::to_string(report.iteration) + ",\"loss\":" + number(report.loss) +
          ",\"grad_norm\":" + number(report.grad_norm) + ",\"learning_rate\":" + number(report.learning_rate) +
-         ",\"tokens_per_second\":" + format("%.0f", tokens_per_second) + (report.skipped ? ",\"skipped\":true}" : "}"));
+         ",\"tokens_per_second\":" + format("%.0f", tokens_per_second) + (gpu ? gpu->members() : "") +
+         (report.skipped ? ",\"skipped\":true}" : "}"));
   }
   void evaluation(std::int64_t step, double train_loss, double validation_loss) {
     line("{\"step\":" + std::to_string(step) + ",\"train_loss\":" + number(train_loss) +
@@ -52,24 +55,37 @@ class Metrics {
 class TrainDisplay {
  public:
   /// `log_every` iterations there is a plain line, where there is no terminal for a bar.
-  TrainDisplay(std::int64_t total, std::int64_t log_every, std::int64_t tokens_per_step)
-      : bar_(on_terminal()), total_(total), log_every_(log_every), tokens_per_step_(tokens_per_step) {}
+  TrainDisplay(std::int64_t total, std::int64_t log_every, std::int64_t tokens_per_step,
+               std::unique_ptr<GpuWatch> gpu = nullptr)
+      : bar_(on_terminal()), total_(total), log_every_(log_every), tokens_per_step_(tokens_per_step), gpu_(std::move(gpu)) {}
 
-  /// One iteration took `seconds`. Returns the present rate in tokens per second.
-  double step(const StepReport& report, double seconds) {
+  /// The present rate in tokens per second, and what the card did when it was last asked.
+  struct Rate {
+    double tokens_per_second = 0;
+    std::optional<GpuUse> gpu;
+  };
+
+  /// One iteration took `seconds`.
+  Rate step(const StepReport& report, double seconds) {
     // Smoothed over about twenty iterations, so that the rate and the time left can be read.
     seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
     const double rate = static_cast<double>(tokens_per_step_) / seconds_per_step_;
+    const bool plain_line = report.iteration % log_every_ == 0 || report.iteration == total_;
+    if (gpu_ && (plain_line || Clock::now() - gpu_asked_ > std::chrono::seconds(1))) {
+      gpu_use_ = gpu_->now(rate);
+      gpu_asked_ = Clock::now();
+    }
+    const std::string gpu = gpu_use_ ? gpu_use_->text() : "";
     const std::string loss = format("loss %.4f", report.loss), speed = grouped(std::llround(rate)) + " tok/s";
     const std::string eta = "eta " + duration_text(seconds_per_step_ * static_cast<double>(total_ - report.iteration));
     if (bar_.shown()) {
-      bar_.draw(report.iteration, total_, loss + "  " + speed + "  " + eta);
-    } else if (report.iteration % log_every_ == 0 || report.iteration == total_) {
+      bar_.draw(report.iteration, total_, loss + "  " + speed + "  " + eta + (gpu.empty() ? "" : "  " + gpu));
+    } else if (plain_line) {
       say("step " + std::to_string(report.iteration) + "/" + std::to_string(total_) + " | " + loss +
           format(" | lr %.2e | norm %.3f | %.1f ms | ", report.learning_rate, report.grad_norm, 1000 * seconds) +
-          speed + " | " + eta);
+          speed + " | " + eta + (gpu.empty() ? "" : " | " + gpu));
     }
-    return rate;
+    return {rate, gpu_use_};
   }
 
   void evaluation(std::int64_t step, double train_loss, double validation_loss) {
@@ -86,8 +102,13 @@ class TrainDisplay {
   void end() { bar_.clear(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   ProgressBar bar_;
   std::int64_t total_, log_every_, tokens_per_step_;
+  std::unique_ptr<GpuWatch> gpu_;
+  std::optional<GpuUse> gpu_use_;
+  Clock::time_point gpu_asked_{};
   double seconds_per_step_ = 0;
 };
 

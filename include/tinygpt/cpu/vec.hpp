@@ -72,10 +72,6 @@ TINYGPT_CPU_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
 
 TINYGPT_CPU_INLINE Ints bits(Floats x) { return std::bit_cast<Ints>(x); }
 TINYGPT_CPU_INLINE Floats from_bits(Ints x) { return std::bit_cast<Floats>(x); }
-TINYGPT_CPU_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
-
-/// Rounds toward zero.
-TINYGPT_CPU_INLINE Ints to_ints(Floats x) { return __builtin_convertvector(x, Ints); }
 
 /// Correctly rounded. An intrinsic, because neither compiler turns a loop of square roots into one instruction unless
 /// errno is given up by a flag.

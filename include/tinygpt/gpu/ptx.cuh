@@ -42,6 +42,13 @@ __device__ __forceinline__ std::uint32_t pack_bf16x2(float lo, float hi) {
 #endif
 }
 
+/// 2^x by the GPU's own approximation, off by 2^-22 of the result at most; results below 2^-126 are 0.
+__device__ __forceinline__ float approximate_exp2(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 /// Begins to copy 16 bytes from global to shared memory, both addresses multiples of 16; zeros where not valid (then
 /// nothing is read). Until this thread has waited for the copy's group, the 16 bytes hold nothing that can be relied on.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid = true) {

@@ -41,8 +41,9 @@ class ModelWriter {
   void text(const std::string& name, const std::string& text) {
     write(name, [&](OutputFile& file) { file.write(text); });
   }
-  void tensors(const std::string& name, const std::vector<NamedTensor<const float>>& tensors) {
-    write(name, [&](OutputFile& file) { write_safetensors(file, tensors); });
+  void tensors(const std::string& name, const std::vector<NamedTensor<const float>>& tensors,
+               const ForeignMemory* memory = nullptr) {
+    write(name, [&](OutputFile& file) { write_safetensors(file, tensors, memory); });
   }
   void commit() {
     const Json manifest{{"format", "tinygpt-manifest"}, {"format_version", 1}, {"files", files_}};
@@ -95,10 +96,11 @@ class ModelReader {
     return parse_json(text, path(name));
   }
 
-  void tensors(const char* name, const std::vector<NamedTensor<float>>& tensors) const {
+  void tensors(const char* name, const std::vector<NamedTensor<float>>& tensors,
+               const ForeignMemory* memory = nullptr) const {
     expect(name);
     SafetensorsReader reader(path(name));
-    check(name, reader.read(tensors));
+    check(name, reader.read(tensors, memory));
   }
 
  private:
@@ -151,6 +153,7 @@ inline void expect_architecture(const ModelReader& reader, const Config& config)
 /// Everything that one checkpoint consists of. The spans are arenas laid out by the architecture's parameter table.
 struct CheckpointView {
   std::span<const float> weights, first_moments, second_moments;
+  const ForeignMemory* memory = nullptr;  ///< where they lie; null for the host's
 };
 
 /// Writes a checkpoint atomically; throws before touching anything where the disk clearly lacks the room.
@@ -168,22 +171,22 @@ inline void save_checkpoint(const std::filesystem::path& directory, std::string_
   ModelWriter writer(directory);
   writer.text("config.json", json_text(model_config_json(config, name)));
   writer.text("tokenizer.json", json_text(tokenizer_to_json(tokenizer)));
-  writer.tensors("model.safetensors", named_tensors(table, arenas.weights));
+  writer.tensors("model.safetensors", named_tensors(table, arenas.weights), arenas.memory);
   auto moments = named_tensors(table, arenas.first_moments, "first_moment.");
   for (auto& tensor : named_tensors(table, arenas.second_moments, "second_moment."))
     moments.push_back(std::move(tensor));
-  writer.tensors("optimizer.safetensors", moments);
+  writer.tensors("optimizer.safetensors", moments, arenas.memory);
   writer.text("trainer_state.json", json_text(trainer_state_to_json(state)));
   writer.commit();
 }
 
 /// Fills `weights` from a model directory of this architecture.
 inline CharacterTokenizer load_model(const std::filesystem::path& directory, const Config& config,
-                                     std::span<float> weights) {
+                                     std::span<float> weights, const ForeignMemory* memory = nullptr) {
   const ModelReader reader(directory);
   expect_architecture(reader, config);
   auto tokenizer = tokenizer_from_json(reader.json("tokenizer.json"), config.vocab, reader.path("tokenizer.json"));
-  reader.tensors("model.safetensors", named_tensors(ParamTable(config), weights));
+  reader.tensors("model.safetensors", named_tensors(ParamTable(config), weights), memory);
   return tokenizer;
 }
 
@@ -196,11 +199,11 @@ inline TrainerState load_trainer_state(const std::filesystem::path& directory, c
 
 /// Fills an optimizer's moments from a checkpoint.
 inline void load_moments(const std::filesystem::path& directory, const Config& config, std::span<float> first_moments,
-                         std::span<float> second_moments) {
+                         std::span<float> second_moments, const ForeignMemory* memory = nullptr) {
   const ParamTable table(config);
   auto tensors = named_tensors(table, first_moments, "first_moment.");
   for (auto& tensor : named_tensors(table, second_moments, "second_moment.")) tensors.push_back(std::move(tensor));
-  ModelReader(directory).tensors("optimizer.safetensors", tensors);
+  ModelReader(directory).tensors("optimizer.safetensors", tensors, memory);
 }
 
 }  // namespace tinygpt

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <tinygpt/config/kinds.hpp>
 #include <tinygpt/io/json.hpp>
+#include <tinygpt/layout/storage.hpp>
 
 namespace tinygpt {
 
@@ -24,6 +26,11 @@ inline constexpr Words<PositionKind, 3> positions{
     {{PositionKind::learned, "learned"}, {PositionKind::rope, "rope"}, {PositionKind::none, "none"}}};
 inline constexpr Words<HeadKind, 2> heads{{{HeadKind::tied, "tied"}, {HeadKind::untied, "untied"}}};
 
+// Not of the architecture, but said by words too.
+inline constexpr Words<Precision, 2> precisions{{{Precision::float32, "float32"}, {Precision::bf16, "bf16"}}};
+inline constexpr Words<Recompute, 3> recomputes{
+    {{Recompute::none, "none"}, {Recompute::activations, "activations"}, {Recompute::blocks, "blocks"}}};
+
 template <class Kind, std::size_t N> std::string word_of(const Words<Kind, N>& words, Kind kind) {
   for (const auto& [value, word] : words) {
     if (value == kind) return std::string(word);
@@ -31,15 +38,25 @@ template <class Kind, std::size_t N> std::string word_of(const Words<Kind, N>& w
   return "?";
 }
 
+/// "none, activations, blocks"
+template <class Kind, std::size_t N> std::string choices(const Words<Kind, N>& words) {
+  std::string text;
+  for (const auto& [value, word] : words) text += (text.empty() ? "" : ", ") + std::string(word);
+  return text;
+}
+
 template <class Kind, std::size_t N>
-Kind kind_of(const Words<Kind, N>& words, const Json& json, const char* key, const std::filesystem::path& path) {
-  const auto text = member<std::string>(json, key, path);
-  std::string choices;
+std::optional<Kind> kind_of(const Words<Kind, N>& words, std::string_view text) {
   for (const auto& [value, word] : words) {
     if (word == text) return value;
-    choices += (choices.empty() ? "" : ", ") + std::string(word);
   }
-  throw damaged(path, "'" + std::string(key) + "' must be one of " + choices);
+  return std::nullopt;
+}
+
+template <class Kind, std::size_t N>
+Kind kind_of(const Words<Kind, N>& words, const Json& json, const char* key, const std::filesystem::path& path) {
+  if (const auto kind = kind_of(words, member<std::string>(json, key, path))) return *kind;
+  throw damaged(path, "'" + std::string(key) + "' must be one of " + choices(words));
 }
 
 /// "attn_in | ffn", as inside Bias<...>.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -27,8 +28,29 @@ template <class E> struct NamedTensor {
   }
 };
 
-/// Writes a whole file; finish() is left to the caller.
+namespace safetensors {
+
+/// Calls f(buffer, piece of the part) with a buffer on the host as long as the piece, for one piece after the other.
+template <class E, class F> void in_pieces(std::span<E> part, F&& f) {
+  constexpr std::size_t most = std::size_t{1} << 20;
+  std::vector<float> buffer(std::min(most, part.size()));
+  for (std::size_t first = 0; first < part.size(); first += most) {
+    const std::size_t n = std::min(most, part.size() - first);
+    f(std::span(buffer).first(n), part.subspan(first, n));
+  }
+}
+
+}  // namespace safetensors
+
+/// How numbers come out of the memory in which a tensor's parts lie, and go into it, where that is not the host's.
+struct ForeignMemory {
+  std::function<void(std::span<float> to, const float* from)> read;
+  std::function<void(float* to, std::span<const float> from)> write;
+};
+
+/// Writes a whole file; finish() is left to the caller. `memory`: where the parts lie; null for the host's.
 inline void write_safetensors(OutputFile& file, std::vector<NamedTensor<const float>> tensors,
+                              const ForeignMemory* memory = nullptr,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
   // The reference writer's order: alignment of the type (here one type only), then name.
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -45,7 +67,16 @@ inline void write_safetensors(OutputFile& file, std::vector<NamedTensor<const fl
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(text);
   for (const auto& tensor : tensors) {
-    for (const auto& part : tensor.parts) file.write(std::as_bytes(part));
+    for (const auto& part : tensor.parts) {
+      if (memory == nullptr) {
+        file.write(std::as_bytes(part));
+        continue;
+      }
+      safetensors::in_pieces(part, [&](std::span<float> piece, std::span<const float> there) {
+        memory->read(piece, there.data());
+        file.write(std::as_bytes(piece));
+      });
+    }
   }
 }
 
@@ -160,8 +191,8 @@ class SafetensorsReader {
   const std::vector<TensorEntry>& entries() const { return entries_; }
 
   /// Fills the tensors, which must be exactly those of the file, with the same names and shapes. Call it once.
-  /// Returns the checksum of the whole file.
-  std::uint32_t read(const std::vector<NamedTensor<float>>& tensors) {
+  /// `memory`: where their parts lie; null for the host's. Returns the checksum of the whole file.
+  std::uint32_t read(const std::vector<NamedTensor<float>>& tensors, const ForeignMemory* memory = nullptr) {
     std::map<std::string_view, const NamedTensor<float>*> by_name;
     for (const auto& tensor : tensors) by_name[tensor.name] = &tensor;
     for (const TensorEntry& entry : entries_) {
@@ -183,7 +214,16 @@ class SafetensorsReader {
       }
     }
     for (const TensorEntry& entry : entries_) {
-      for (const auto& part : by_name[entry.name]->parts) file_.read(std::as_writable_bytes(part));
+      for (const auto& part : by_name[entry.name]->parts) {
+        if (memory == nullptr) {
+          file_.read(std::as_writable_bytes(part));
+          continue;
+        }
+        safetensors::in_pieces(part, [&](std::span<float> piece, std::span<float> there) {
+          file_.read(std::as_writable_bytes(piece));
+          memory->write(there.data(), piece);
+        });
+      }
     }
     return file_.crc();
   }

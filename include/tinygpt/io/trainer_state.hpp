@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include <tinygpt/io/json.hpp>
+#include <tinygpt/io/config_json.hpp>
 #include <tinygpt/train/options.hpp>
 
 namespace tinygpt {
@@ -23,7 +23,7 @@ struct TrainerState {
 
 namespace trainer_state {
 
-/// Calls f(name, member) for every option, the seed included.
+/// Calls f(name, member) for every option that is a number, the seed included.
 template <class Options, class F> void for_each_option(Options& o, F&& f) {
   f("max_iters", o.max_iters);
   f("batch_size", o.batch_size);
@@ -53,6 +53,7 @@ inline std::optional<double> loss_from_json(const Json& json, const char* key, c
 inline Json options_to_json(const TrainOptions& options) {
   Json json;
   trainer_state::for_each_option(options, [&](const char* name, const auto& value) { json[name] = value; });
+  json["recompute"] = config_text::word_of(config_text::recomputes, options.recompute);
   return json;
 }
 
@@ -86,6 +87,9 @@ inline TrainerState trainer_state_from_json(const Json& json, const std::filesys
     if (std::string_view(name) == "grad_accum_steps" && !options.contains(name)) return;
     value = member<std::remove_reference_t<decltype(value)>>(options, name, path);
   });
+  if (options.contains("recompute")) {  // written before there was a choice: it kept everything
+    state.options.recompute = config_text::kind_of(config_text::recomputes, options, "recompute", path);
+  }
   const TrainOptions& o = state.options;
   if (o.batch_size < 1 || o.grad_accum_steps < 1 || o.eval_iters < 1 || o.eval_interval < 1 || o.max_iters < 1 ||
       o.dropout < 0 || o.dropout >= 1) {

@@ -81,7 +81,7 @@ constexpr std::int64_t generate_bytes(const Config& c, Precision precision = flo
 }
 
 template <Architecture M>
-constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = {M::config.ctx}, Precision precision = float32,
+constexpr std::int64_t train_bytes(Batch<> batch, Time<> time = Time<>{M::config.ctx}, Precision precision = float32,
                                    Recompute recompute = Recompute::none) {
   return train_bytes(M::config, batch, time, precision, recompute);
 }

@@ -8,7 +8,7 @@ namespace tinygpt {
 
 /// The axes of a model's tensors.
 template <Architecture M> struct AxesOf {
-  static constexpr const Config& c = M::config;
+  static constexpr Config c = M::config;  // a copy, as nvcc refuses a reference here
   using C = Embd<c.embd>;
   using V = Vocab<c.vocab>;
   using T = Ctx<c.ctx>;

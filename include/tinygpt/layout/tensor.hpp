@@ -33,7 +33,7 @@ class Tensor {
                   "tinygpt: a view takes one extent for each axis of dynamic extent, in order: write "
                   "Tensor<E, Batch<dyn>, Time<dyn>, Embd<768>>{data, B, T}");
     const int given[] = {static_cast<int>(extents)..., 0};
-    for (std::size_t i = 0; i < dynamic; ++i) extents_[i] = given[i];
+    for (int i = 0; i < dynamic; ++i) extents_[static_cast<std::size_t>(i)] = given[i];
   }
 
   /// A view for reading of a view for writing.

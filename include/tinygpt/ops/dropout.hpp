@@ -24,7 +24,7 @@ struct Dropout {
   std::uint32_t threshold = 0;  ///< of 65536: probability to drop is threshold / 65536; 0 means no dropout
   std::uint32_t site = 0;       ///< < 2^20
   std::uint64_t seed = 0;
-  Deferred<std::uint64_t> step;
+  Deferred<std::uint64_t> step{};
   std::int64_t ctx = 0;  ///< context length of the model
 
   TINYGPT_HD constexpr explicit operator bool() const { return threshold != 0; }

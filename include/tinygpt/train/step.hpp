@@ -9,7 +9,7 @@ namespace tinygpt {
 struct DropoutPlan {
   std::uint32_t threshold = 0;
   std::uint64_t seed = 0;
-  Deferred<std::uint64_t> step;
+  Deferred<std::uint64_t> step{};
   std::int64_t ctx = 0;
 
   /// Dropout with the probability nearest to `rate` that is a multiple of 1/65536.

@@ -44,11 +44,14 @@ struct FitRow {
   const Preset* preset = nullptr;
   Config config;  ///< the preset's, at the context that was asked for
   std::int64_t parameters = 0;
-  std::int64_t largest = 0;                  ///< batch that fits; 0: none
-  std::int64_t batch = 0, accumulation = 0;  ///< to keep the preset's tokens per step
-  std::int64_t bytes = 0;                    ///< to train with `batch`, or with 1 where nothing fits
-  double wanted = 0;                         ///< tokens
-  double rate = 0, seconds = 0;              ///< 0: not known
+  std::int64_t largest = 0, largest_recomputing = 0;  ///< batch that fits, without and with blocks; 0: none
+  Recompute recompute = Recompute::none;              ///< the least with which anything fits
+  std::int64_t batch = 0, accumulation = 0;           ///< to keep the preset's tokens per step
+  std::int64_t bytes = 0;                             ///< to train with `batch`, or with 1 where nothing fits
+  double wanted = 0;                                  ///< tokens
+  double rate = 0, seconds = 0;                       ///< 0: not known
+
+  bool fits() const { return largest_recomputing > 0; }
 };
 
 inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Precision precision,
@@ -57,60 +60,34 @@ inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Pr
   if (context > 0) row.config.ctx = context;
   row.parameters = ParamTable(row.config).param_count();
   row.wanted = tokens_per_parameter * static_cast<double>(row.parameters);
-  row.largest = largest_batch(row.config, memory, precision, Recompute::none, most_batch);
+  const auto largest = [&](Recompute recompute) {
+    return largest_batch(row.config, memory, precision, recompute, most_batch);
+  };
+  row.largest = largest(Recompute::none);
+  row.largest_recomputing = largest(Recompute::blocks);
+  std::int64_t most = row.largest;
+  if (row.largest == 0) {
+    const std::int64_t cheaply = largest(Recompute::activations);
+    row.recompute = cheaply > 0 ? Recompute::activations : Recompute::blocks;
+    most = cheaply > 0 ? cheaply : row.largest_recomputing;
+  }
   const std::int64_t tokens =
       std::int64_t{preset.defaults.batch_size} * preset.defaults.grad_accum_steps * preset.config.ctx;
   const std::int64_t sequences = std::max<std::int64_t>(1, (tokens + row.config.ctx / 2) / row.config.ctx);
-  if (row.largest > 0) {
+  if (row.fits()) {
     // The preset's own split where it fits, otherwise as few and as equal parts as do.
     const std::int64_t own = preset.config.ctx == row.config.ctx ? preset.defaults.batch_size : sequences;
-    row.accumulation = (sequences + std::min(own, row.largest) - 1) / std::min(own, row.largest);
+    row.accumulation = (sequences + std::min(own, most) - 1) / std::min(own, most);
     row.batch = (sequences + row.accumulation - 1) / row.accumulation;
   }
-  row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), precision);
+  row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), precision, row.recompute);
   if (throughput) {
     const double available = useful_passes * data.tokens_for(row.config);
-    row.rate = throughput->for_model(row.config);
+    constexpr double repeated = 4.0 / 3;  // forward, forward again, and backward, which is two of it
+    row.rate = throughput->for_model(row.config) / (row.recompute == Recompute::blocks ? repeated : 1);
     row.seconds = (available > 0 ? std::min(available, row.wanted) : row.wanted) / row.rate;
   }
   return row;
-}
-
-struct Recommendation {
-  const FitRow* row = nullptr;
-  std::string reason;
-};
-
-/// With data: the largest that fits and that four passes can feed. Without: the largest that trains at its own batch.
-inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& data) {
-  const bool know_data = data.bytes > 0 || data.tokens > 0;
-  const FitRow *best = nullptr, *smallest = nullptr, *largest = nullptr;
-  for (const FitRow& row : rows) {
-    if (row.largest == 0) continue;
-    const bool good = know_data ? useful_passes * data.tokens_for(row.config) >= row.wanted
-                                : row.largest >= row.preset->defaults.batch_size;
-    if (good && (!best || row.parameters > best->parameters)) best = &row;
-    if (!smallest || row.parameters < smallest->parameters) smallest = &row;
-    if (!largest || row.parameters > largest->parameters) largest = &row;
-  }
-  if (!smallest) return {nullptr, "no preset trains in this memory, not even on one sequence at a time"};
-  const auto count = [](double n) { return short_count(n); };
-  if (know_data && best) {
-    return {best, "the largest that fits and whose " + count(best->wanted) + " tokens (20 per parameter) come from " +
-                      count(data.tokens_for(best->config)) + " tokens of data in at most four passes"};
-  }
-  if (know_data) {
-    return {smallest, "the smallest that fits; it wants " + count(smallest->wanted) + " tokens, and four passes over " +
-                          count(data.tokens_for(smallest->config)) +
-                          " give less, so stop when the validation loss rises"};
-  }
-  if (best) {
-    return {best, "the largest that trains at its own batch of " + std::to_string(best->preset->defaults.batch_size) +
-                      " in this memory; it wants " + count(best->wanted) +
-                      " tokens, and with --data-size or --tokens the answer would mind the data"};
-  }
-  return {largest, "the largest that fits, on " + std::to_string(largest->batch) + " sequences at a time with " +
-                       std::to_string(largest->accumulation) + " accumulation steps"};
 }
 
 /// "3.2 h", "41 days", "2.4 years": what an estimate is worth.
@@ -119,6 +96,72 @@ inline std::string long_duration_text(double seconds) {
   if (seconds < 2 * 86400) return format("%.1f h", seconds / 3600);
   if (seconds < 2 * 365.25 * 86400) return format("%.0f days", seconds / 86400);
   return format("%.1f years", seconds / (365.25 * 86400));
+}
+
+struct Recommendation {
+  const FitRow* row = nullptr;
+  std::string reason;
+};
+
+/// How long training may take: in seconds, and as the user writes it.
+struct Limit {
+  double seconds = 86400;
+  std::string text = "24h";
+};
+
+/// The largest that fits, that four passes over the data can feed, and that is trained within the limit; by as many of
+/// the three as are known. By memory alone, the largest that trains at its own batch.
+inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& data,
+                                const std::optional<Throughput>& throughput, const Limit& within) {
+  const bool know_data = data.bytes > 0 || data.tokens > 0;
+  const auto fed = [&](const FitRow& row) {
+    return !know_data || useful_passes * data.tokens_for(row.config) >= row.wanted;
+  };
+  const auto in_time = [&](const FitRow& row) { return !throughput || row.seconds <= within.seconds; };
+  const bool memory_alone = !know_data && !throughput;
+  const FitRow *best = nullptr, *smallest = nullptr, *largest = nullptr;
+  for (const FitRow& row : rows) {
+    if (!row.fits()) continue;
+    const bool good = fed(row) && in_time(row) && (!memory_alone || row.largest >= row.preset->defaults.batch_size);
+    if (good && (!best || row.parameters > best->parameters)) best = &row;
+    if (!smallest || row.parameters < smallest->parameters) smallest = &row;
+    if (!largest || row.parameters > largest->parameters) largest = &row;
+  }
+  if (!smallest) return {nullptr, "no preset trains in this memory, not even on one sequence at a time"};
+
+  const auto wanted = [](const FitRow& row) { return short_count(row.wanted) + " tokens"; };
+  const auto there = [&](const FitRow& row) { return short_count(data.tokens_for(row.config)) + " tokens of data"; };
+  const auto time = [&](const FitRow& row) {
+    return long_duration_text(row.seconds) + " at " + rate_text(throughput.value());
+  };
+  if (best && !memory_alone) {
+    return {best, "the largest that fits and whose " + wanted(*best) + " (20 per parameter) " +
+                      (know_data ? "come from " + there(*best) + " in at most four passes" : "") +
+                      (know_data && throughput ? " and " : "") +
+                      (throughput ? "are trained on within " + within.text + ": " + time(*best)
+                                  : "; for how long is not known without --throughput-of or --tokens-per-second")};
+  }
+  if (!memory_alone) {
+    const std::string late = in_time(*smallest) ? "" : time(*smallest) + ", longer than --within " + within.text;
+    if (fed(*smallest)) return {smallest, "the smallest that fits; its " + wanted(*smallest) + " take " + late};
+    return {smallest, "the smallest that fits; it wants " + wanted(*smallest) + ", and four passes over " +
+                          there(*smallest) + " give less, so stop when the validation loss rises" +
+                          (late.empty() ? "" : "; those passes take " + late)};
+  }
+  const std::string mind =
+      "; --throughput-of or --tokens-per-second would make the answer mind the time, and "
+      "--data-size or --tokens the data";
+  if (best) {
+    return {best, "by memory alone, the largest that trains at its own batch of " +
+                      std::to_string(best->preset->defaults.batch_size) + mind};
+  }
+  const std::string repeating =
+      largest->recompute == Recompute::none
+          ? ""
+          : ", recomputing " + config_text::word_of(config_text::recomputes, largest->recompute);
+  return {largest, "by memory alone, the largest that fits, on " + std::to_string(largest->batch) +
+                       " sequences at a time" + repeating + ", with " + std::to_string(largest->accumulation) + " accumulation steps" +
+                       mind};
 }
 
 }  // namespace tinygpt::cli::tool

@@ -92,6 +92,19 @@ inline double parse_count(std::string_view flag, std::string_view text) {
   return value * scale;
 }
 
+/// "90m", "24h", "1.5d": a time in seconds.
+inline double parse_duration(std::string_view flag, std::string_view text) {
+  double value = 0;
+  const auto [at, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view unit(at, static_cast<std::size_t>(text.data() + text.size() - at));
+  const double scale = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : unit == "d" ? 86400 : 0;
+  if (fault != std::errc{} || !(value * scale >= 1) || value * scale > 1e12) {
+    throw UsageError(std::string(flag) + " must be a time such as 90m, 24h or 7d, not '" + printable(text) +
+                     "': see --help");
+  }
+  return value * scale;
+}
+
 /// A flag whose value is a word or path, kept as it is; a forgotten value is refused.
 inline void add_text(CLI::App& app, const char* flag, const std::string& help, const char* type, std::string& value) {
   const auto set = [&value, flag](const std::string& text) {

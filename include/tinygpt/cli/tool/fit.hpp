@@ -6,35 +6,38 @@
 namespace tinygpt::cli::tool {
 
 struct FitFlags {
-  std::string memory, data_size, tokens, precision = "float32", backend = "cpu", family;
-  std::string throughput_of, tokens_per_second, measured_on;
+  std::string memory, data_size, tokens, precision = "float32", backend, family;
+  std::string throughput_of, tokens_per_second, measured_on, within = Limit{}.text;
   int context = 0;
   bool json = false;
 };
 
 inline void add_flags(CLI::App& app, FitFlags& flags) {
-  add_text(app, "--memory", "Memory to train in, such as 8GiB (default this machine's)", "SIZE", flags.memory);
+  add_text(app, "--memory", "Memory to train in, such as 8GiB (default the card's or the RAM)", "SIZE", flags.memory);
   add_text(app, "--data-size", "Size of the text, such as 50MB", "SIZE", flags.data_size);
   add_text(app, "--tokens", "Tokens of the data, such as 10M, instead", "N", flags.tokens);
   add_number<int>(app, "--context", "Train at this context", "the preset's",
                   Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
                   [&](int n) { flags.context = n; });
   add_text(app, "--precision", "float32 or bf16 (default float32)", "WORD", flags.precision);
-  add_text(app, "--backend", "cpu or gpu (default cpu)", "WORD", flags.backend);
+  add_text(app, "--backend", "cpu or gpu (default gpu where a card is found)", "WORD", flags.backend);
   add_text(app, "--family", "Only presets of this family", "F", flags.family);
   add_path(app, "--throughput-of", "Take the rate from the metrics.jsonl of this run", "FILE", flags.throughput_of);
   add_text(app, "--tokens-per-second", "Take this rate", "N", flags.tokens_per_second);
   add_text(app, "--measured-on", "The preset that --tokens-per-second is the rate of", "NAME", flags.measured_on);
+  add_text(app, "--within", "How long training may take, such as 90m or 7d (default 24h)", "TIME", flags.within);
   app.add_flag("--json", flags.json, "Print JSON");
 }
 
 /// What was asked, checked and with its defaults.
 struct FitQuestion {
   Memory memory;
+  std::string backend;
   Precision precision = Precision::float32;
   bool plan = false;  ///< for a backend or precision that is not built yet
   std::optional<Throughput> throughput;
   Data data;
+  Limit within;
 };
 
 inline FitQuestion question(const FitFlags& flags) {
@@ -42,7 +45,7 @@ inline FitQuestion question(const FitFlags& flags) {
   if (flags.precision != "float32" && flags.precision != "bf16") {
     throw UsageError("--precision must be float32 or bf16, not '" + printable(flags.precision) + "': see --help");
   }
-  if (flags.backend != "cpu" && flags.backend != "gpu") {
+  if (!flags.backend.empty() && flags.backend != "cpu" && flags.backend != "gpu") {
     throw UsageError("--backend must be cpu or gpu, not '" + printable(flags.backend) + "': see --help");
   }
   if (!flags.data_size.empty() && !flags.tokens.empty()) {
@@ -55,19 +58,31 @@ inline FitQuestion question(const FitFlags& flags) {
     throw UsageError("--measured-on says whose rate --tokens-per-second is: give both");
   }
   q.precision = flags.precision == "bf16" ? Precision::bf16 : Precision::float32;
-  q.plan = flags.backend == "gpu" || q.precision == Precision::bf16;
+  // The card is asked only where its answer counts: a driver takes its time to begin.
+  const bool ask = flags.backend.empty() || (flags.backend == "gpu" && flags.memory.empty());
+  const std::optional<Memory> card = ask ? gpu_memory() : std::nullopt;
+  q.backend = !flags.backend.empty() ? flags.backend : card ? "gpu" : "cpu";
+  q.plan = q.backend == "gpu" || q.precision == Precision::bf16;
   if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
   if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
-  if (!flags.tokens_per_second.empty()) {
-    q.throughput = {parse_count("--tokens-per-second", flags.tokens_per_second), std::nullopt, "--tokens-per-second"};
-    if (!flags.measured_on.empty()) q.throughput->of = preset_named(flags.measured_on).config;
+  q.within = {parse_duration("--within", flags.within), flags.within};
+  if (!flags.throughput_of.empty()) {
+    q.throughput = measured_throughput(flags.throughput_of);
+  } else if (!flags.tokens_per_second.empty()) {
+    const Config* const of = flags.measured_on.empty() ? nullptr : &preset_named(flags.measured_on).config;
+    q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), of, Evidence::stated,
+                                    "--tokens-per-second");
+  } else if (q.backend == "cpu") {
+    q.throughput = assumed_throughput(cpu::hardware_threads());
   }
-  if (!flags.throughput_of.empty()) q.throughput = measured_throughput(flags.throughput_of);
   if (!flags.memory.empty()) {
     q.memory = {parse_bytes("--memory", flags.memory), "--memory"};
   } else {
-    const auto found = flags.backend == "gpu" ? gpu_memory() : machine_memory();
-    if (!found) throw UsageError("the memory of the " + flags.backend + " cannot be asked for yet: give --memory 8GiB");
+    const auto found = q.backend == "gpu" ? card : machine_memory();
+    if (!found) {
+      throw UsageError(q.backend == "gpu" ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
+                                          : "this system does not say how much memory it has: give --memory 8GiB");
+    }
     q.memory = *found;
   }
   return q;
@@ -82,14 +97,22 @@ inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, 
   Report report{{"memory_bytes", q.memory.bytes},
                 {"memory_source", q.memory.source},
                 {"precision", q.precision == Precision::bf16 ? "bf16" : "float32"},
+                {"backend", q.backend},
                 {"planned", q.plan},
-                {"presets", Report::array()}};
+                {"within_seconds", q.within.seconds}};
+  if (q.throughput) {
+    report["rate"] = {{"assumed", q.throughput->evidence == Evidence::assumed}, {"source", q.throughput->source}};
+    if (q.throughput->flops_per_second > 0) report["rate"]["flops_per_second"] = q.throughput->flops_per_second;
+  }
+  report["presets"] = Report::array();
   for (const FitRow& row : rows) {
     Report r{{"name", row.preset->name},
              {"parameters", row.parameters},
              {"context", row.config.ctx},
-             {"fits", row.largest > 0},
+             {"fits", row.fits()},
              {"largest_batch", row.largest},
+             {"largest_batch_recomputing", row.largest_recomputing},
+             {"recompute", config_text::word_of(config_text::recomputes, row.recompute)},
              {"batch_size", row.batch},
              {"grad_accum_steps", row.accumulation},
              {"train_bytes", row.bytes},
@@ -114,32 +137,42 @@ inline Exit run(const FitFlags& flags) {
   }
   if (rows.empty())
     throw UsageError("there is no family '" + printable(flags.family) + "': tinygpt presets shows them");
-  const Recommendation take = recommend(rows, q.data);
+  const Recommendation take = recommend(rows, q.data, q.throughput, q.within);
   if (flags.json) return print(fit_report(q, rows, take));
 
-  std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), q.memory.source.c_str(),
+  std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), printable(q.memory.source).c_str(),
               data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
   if (q.plan) {
     std::printf("A plan: %s on the %s is not built yet; what its libraries take beside the arena is not counted.\n",
-                flags.precision.c_str(), flags.backend.c_str());
+                flags.precision.c_str(), q.backend.c_str());
   }
-  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "to train with",
-                                               "takes", "wants tokens", "documents say", "time"}};
+  const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
+  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",
+                                               "takes", "wants tokens", "documents say",
+                                               assumed ? "time (assumed)" : "time"}};
   if (!q.throughput) table[0].pop_back();
   for (const FitRow& row : rows) {
-    const bool fits = row.largest > 0;
+    const auto batch = [](std::int64_t n) { return n == 0 ? "-" : (n == most_batch ? ">= " : "") + grouped(n); };
+    const std::string recompute =
+        row.recompute == Recompute::none ? "" : ", " + config_text::word_of(config_text::recomputes, row.recompute);
     table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
-                     fits ? (row.largest == most_batch ? ">= " : "") + grouped(row.largest) : "-",
-                     fits ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) : "-",
+                     batch(row.largest), batch(row.largest_recomputing),
+                     row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute : "-",
                      memory_text(row.bytes), short_count(row.wanted), rule_of_thumb(row.parameters)});
-    if (q.throughput) table.back().push_back(fits ? long_duration_text(row.seconds) : "-");
+    if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
   }
-  std::printf("\n%s\n", table_text(table, "lrrrrrrll").c_str());
+  std::printf("\n%s\n", table_text(table, "lrrrrlrrll").c_str());
   std::printf(
-      "To train with: batch x accumulation for the preset's own tokens per step; what does not fit takes what is shown "
-      "for\n"
-      "a batch of 1. Wants tokens: 20 per parameter (Hoffmann et al. 2022).%s\n\n",
+      "With blocks: the largest batch with --recompute blocks. To train with: batch x accumulation for the preset's own\n"
+      "tokens per step; what does not fit takes what is shown for a batch of 1. Wants tokens: 20 per parameter (Hoffmann et\n"
+      "al. 2022).%s\n\n",
       q.throughput ? " Time: for those, or for four passes over less data." : "");
+  if (assumed) {
+    std::printf(
+        "No rate was given, so one is assumed: %s, a quarter of what docs/benchmarks/cpu.md\n"
+        "has for a core. --throughput-of RUN takes what a run of yours measured.\n\n",
+        q.throughput->source.c_str());
+  }
   if (q.data.bytes > 0) {
     std::printf("A token is taken for %g bytes of text, or for one byte where the vocabulary has %d or less.\n\n",
                 bytes_per_token, byte_vocabulary);

@@ -13,7 +13,6 @@
 #include <tinygpt/cli/tool/preset_program.hpp>
 #include <tinygpt/cli/tool/presets.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
-#include <tinygpt/macros.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -29,9 +28,6 @@ inline Exit dispatch(int argc, char** argv) {
   app.footer(
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong.");
-  app.get_formatter()->column_width(34);
-  bool version = false;
-  app.add_flag("--version", version, "Print the version");
 
   std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags> flags;
   const char* const about[] = {"List the presets, or show one in full", "Count the parameters of a model, part by part",
@@ -48,32 +44,14 @@ inline Exit dispatch(int argc, char** argv) {
         (add(each), ...);
       },
       flags);
-  app.allow_extras();
-  for (CLI::App* const command : commands) command->allow_extras();
+  if (!parse(app, normalised(argc, argv))) return Exit::done;
 
-  auto arguments = normalised(argc, argv);
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
-  try {
-    app.parse(arguments);
-  } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
-    return Exit::done;
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(std::string(error.what()) + ": see --help");
-  }
-  refuse_unknown(app);
-  if (version) {
-    std::printf("tinygpt %s\n", TINYGPT_VERSION);
-    return Exit::done;
-  }
   Exit exit = Exit::wrong_command_line;
   std::size_t i = 0;
   bool found = false;
   const auto run_one = [&](auto& f) {
-    CLI::App& command = *commands[i++];
-    if (!command.parsed()) return;
+    if (!commands[i++]->parsed()) return;
     found = true;
-    refuse_unknown(command);
     exit = run(f);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, flags);

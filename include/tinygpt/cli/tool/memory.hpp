@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <tinygpt/cli/memory.hpp>
+#include <tinygpt/cli/nvml.hpp>
 #include <tinygpt/cpu/memory.hpp>
 #include <tinygpt/layout/memory.hpp>
 
@@ -17,8 +19,18 @@ struct Memory {
   std::string source;  ///< where the number comes from
 };
 
-/// The memory of the graphics card; nothing as long as no GPU backend can ask for it.
-inline std::optional<Memory> gpu_memory() { return std::nullopt; }
+/// All memory of the graphics card that has most of it, whatever else uses some now; nothing where none is known.
+inline std::optional<Memory> gpu_memory() {
+  const Nvml nvml;
+  const std::vector<Card> cards = nvml.cards();
+  const Card* largest = nullptr;
+  for (const Card& card : cards) {
+    if (card.memory && (!largest || card.memory->total > largest->memory->total)) largest = &card;
+  }
+  if (!largest) return std::nullopt;
+  const std::string others = cards.size() > 1 ? ", the largest of " + std::to_string(cards.size()) + " cards" : "";
+  return Memory{largest->memory->total, largest->name + others};
+}
 
 /// What the control group allows, where it allows less than the machine has.
 inline std::optional<Memory> machine_memory() {

@@ -1,0 +1,90 @@
+// The one place where the programs know a model's type: its trainer and its generator, behind their interfaces.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <tinygpt/cli/model.hpp>
+#include <tinygpt/generate/generator.hpp>
+
+namespace tinygpt::cli {
+
+/// Where a backend keeps its numbers.
+enum class NumbersIn { host_memory, foreign_memory };
+
+/// A Trainer of M on a backend, whose context is made from the arguments.
+template <Architecture M, class Context, NumbersIn where> class TrainerOf final : public AnyTrainer {
+ public:
+  template <class... Arguments>
+  explicit TrainerOf(const TrainOptions& options, Arguments&&... arguments)
+      : ctx_(std::forward<Arguments>(arguments)...), trainer_(ctx_, options) {
+    if constexpr (where == NumbersIn::foreign_memory) {
+      memory_ = {[this](std::span<float> to, const float* from) { copy_out(ctx_, to, from); },
+                 [this](float* to, std::span<const float> from) { copy_in(ctx_, to, from); }};
+    }
+  }
+
+  StepReport step(const TokenStream& data) override { return trainer_.step(data); }
+  double evaluate(const TokenStream& data) override { return trainer_.evaluate(data); }
+  const TrainOptions& options() const override { return trainer_.options(); }
+  std::int64_t iteration() const override { return trainer_.iteration(); }
+  std::int64_t updates() const override { return trainer_.updates(); }
+  std::int64_t skipped() const override { return trainer_.skipped(); }
+  int skipped_in_a_row() const override { return trainer_.skipped_in_a_row(); }
+  std::span<float> weights() override { return trainer_.weights(); }
+  std::span<float> first_moments() override { return trainer_.first_moments(); }
+  std::span<float> second_moments() override { return trainer_.second_moments(); }
+  const ForeignMemory* memory() override { return where == NumbersIn::foreign_memory ? &memory_ : nullptr; }
+  void resume_at(std::int64_t iteration, std::int64_t updates, std::int64_t skipped) override {
+    trainer_.resume_at(iteration, updates, skipped);
+  }
+
+ private:
+  Context ctx_;
+  Trainer<M, Context> trainer_;
+  ForeignMemory memory_;
+};
+
+/// A Generator of M on a backend. Weights that lie elsewhere, or have another type, are copied there.
+template <Architecture M, class Context, NumbersIn where> class GeneratorOf final : public AnyGenerator {
+  using E = typename Context::element;
+  static constexpr bool copied = where == NumbersIn::foreign_memory || !std::is_same_v<E, float>;
+
+ public:
+  template <class... Arguments>
+  explicit GeneratorOf(std::span<const float> weights, Arguments&&... arguments)
+      : ctx_(std::forward<Arguments>(arguments)...),
+        memory_(allocate(ctx_, copied ? static_cast<std::int64_t>(weights.size() * sizeof(E)) : 0)),
+        generator_(ctx_, there(weights)) {}
+
+  void generate(std::span<const std::int32_t> prompt, int max_new_tokens, const SampleOptions& options,
+                const std::function<bool(std::int32_t)>& emit) override {
+    generator_.generate(prompt, max_new_tokens, options, emit);
+  }
+
+ private:
+  std::span<const E> there(std::span<const float> weights) {
+    if constexpr (copied) {
+      E* const first = reinterpret_cast<E*>(memory_.data());
+      std::vector<E> piece;
+      for (std::size_t i = 0; i < weights.size(); i += piece.size()) {
+        const auto from = weights.subspan(i, std::min<std::size_t>(weights.size() - i, 1 << 20));
+        piece.assign(from.size(), E{});
+        for (std::size_t k = 0; k < from.size(); ++k) piece[k] = static_cast<E>(from[k]);
+        copy_in(ctx_, first + i, std::span<const E>(piece));
+      }
+      return {first, weights.size()};
+    } else {
+      return weights;
+    }
+  }
+
+  Context ctx_;
+  decltype(allocate(std::declval<Context&>(), std::int64_t{})) memory_;
+  Generator<M, Context> generator_;
+};
+
+}  // namespace tinygpt::cli
