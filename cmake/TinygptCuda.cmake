@@ -87,7 +87,8 @@ function(tinygpt_try_nvcc NVCC)
   set(why_not "${why_not}" PARENT_SCOPE)
 endfunction()
 
-# tinygpt_choose_architectures(NVCC): sets CMAKE_CUDA_ARCHITECTURES, TINYGPT_GPU_TEST_ARCHITECTURES, why_these.
+# tinygpt_choose_architectures(NVCC): sets CMAKE_CUDA_ARCHITECTURES, TINYGPT_GPU_TEST_ARCHITECTURES, why_these, and
+# TINYGPT_GPU_HERE: the compute capabilities of this machine's GPUs, empty where it has none.
 function(tinygpt_choose_architectures NVCC)
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
                   OUTPUT_VARIABLE said ERROR_QUIET RESULT_VARIABLE failed)
@@ -130,6 +131,7 @@ function(tinygpt_choose_architectures NVCC)
     list(APPEND chosen ${last})
     set(why_these "there is no GPU here, so for all, with PTX of the last")
   endif()
+  set(TINYGPT_GPU_HERE "${here}" PARENT_SCOPE)
   set(CMAKE_CUDA_ARCHITECTURES "${chosen}" PARENT_SCOPE)
   set(TINYGPT_GPU_TEST_ARCHITECTURES "${for_tests}" PARENT_SCOPE)
   set(why_these "${why_these}" PARENT_SCOPE)

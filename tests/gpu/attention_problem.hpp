@@ -1,8 +1,9 @@
 // Attention of random numbers on the gpu backend and the reference.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include <on_device.hpp>
@@ -69,18 +70,19 @@ template <class E, int Q, int KV, int D> struct AttentionProblem {
                        joined(qkv.gpu()), on_gpu);
   }
 
-  /// Relative error of a part of d_qkv: 0 for queries, 1 for keys, 2 for values. Terms that cancel (at T = 1, d_q and d_k
-  /// are 0) have the error of their terms: the part is compared with 5 % of its share of the whole, where that is more.
+  /// Relative error of a part of d_qkv: 0 for queries, 1 for keys, 2 for values. d_q and d_k are differences of terms
+  /// scale (d_y . v) k that may cancel (at T = 1 they do) and have the errors of these terms. Here their size is 1.5 * 1.5
+  /// times dropout's scale, and d_k has terms of each head of a group: where it is smaller than a quarter of that, a part
+  /// is compared with that quarter.
   double backward_error(int part) const {
     const int ends[] = {0, Q * D, (Q + KV) * D, width};
     const auto actual = columns_of(d_qkv.from_gpu(), width, ends[part], ends[part + 1]);
     const auto expected = columns_of(d_qkv.from_exact(), width, ends[part], ends[part + 1]);
     double difference = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-    const double share = 0.05 * norm2(d_qkv.from_exact()) *
-                         std::sqrt(static_cast<double>(ends[part + 1] - ends[part]) / static_cast<double>(width));
-    const double size = norm2(expected);
-    return std::sqrt(difference) / (size > share ? size : share);
+    const double term = 2.25 * static_cast<double>(dropout.scale()) * std::sqrt(part == 1 ? Q / KV : 1);
+    const double terms = part == 2 ? 0 : 0.25 * term * std::sqrt(static_cast<double>(expected.size()));
+    return std::sqrt(difference) / std::max(norm2(expected), terms);
   }
 
   int B, T;

@@ -121,7 +121,7 @@ __device__ __forceinline__ E block_sum(E value, E* scratch) {
 /// The largest value of a block; the same conditions.
 template <int Threads, class E>
 __device__ __forceinline__ E block_max(E value, E* scratch) {
-  // The first warp's result, not minus infinity, fills the lanes that have no warp: it exists for every type.
+  // A lane without a warp brings its own value, which is one of the block's: there is no least number to take.
   return detail::block_reduce<Threads>(value, scratch, value, detail::WarpMax{});
 }
 
