@@ -29,7 +29,7 @@ template <int V>
 void order_is_stable(std::size_t n, Spread spread) {
   INFO(n << " tokens of " << V);
   gpu::Context<float> ctx;
-  ctx.reserve_scratch(gpu::token_order_scratch<V>(static_cast<std::int64_t>(n)));
+  ctx.reserve_scratch(gpu::token_order_scratch(static_cast<std::int64_t>(n), V));
   const std::vector<std::int32_t> tokens = tokens_of(n, V, spread, 11);
   const OnDevice<std::int32_t> on_device(tokens);
   std::vector<std::int32_t> expected(n), actual(n);
@@ -50,7 +50,7 @@ void compare(int batch, int time, Spread spread, bool positions, bool dropped, u
   gpu::Context<E> ctx;
   reference::Context<double> exact;
   const auto n = static_cast<std::size_t>(batch * time);
-  ctx.reserve_scratch(gpu::embed_backward_scratch<V, C>(batch * time));
+  ctx.reserve_scratch(gpu::embed_backward_scratch(batch * time, V, C));
   INFO("C = " << C << ", B = " << batch << ", T = " << time << ", spread " << static_cast<int>(spread) << ", positions "
               << positions << ", dropout " << dropped);
   const std::vector<std::int32_t> tokens = tokens_of(n, V, spread, seed);
