@@ -58,7 +58,7 @@ set(PACKAGE_VERSION_COMPATIBLE TRUE)
 CMAKE
 }
 
-if [ -e "$out" ] && [ ! -e "$out/share/cmake/CLI11" ]; then
+if [ -e "$out" ] && [ ! -e "$out/share/cmake/Eigen3" ]; then
   echo "gpu-headers: $out is there and was not made by this script: give a folder that is not there" >&2
   exit 1
 fi
