@@ -12,6 +12,9 @@
 # are those of NAME in PRESETS, an array of tinygpt::Preset. A JSON config has both: its words are in
 # docs/how-to/from-a-json-config.md.
 #
+# Where the build has CUDA (the target tinygpt::gpu), the program has the gpu backend beside the cpu. nvcc then reads the
+# header too, so it includes <tinygpt/model/gpt.hpp> and not <tinygpt/tinygpt.hpp>, whose vectors are beyond nvcc.
+#
 # With TINYGPT_NATIVE on (as it is in this project; a consumer sets it) the program is for the processor of this machine,
 # which makes training several times faster.
 
@@ -81,11 +84,24 @@ function(tinygpt_add_preset NAME)
     set(INCLUDE "#include <tinygpt/models/${type}.hpp>\n")
   endif()
   set(main ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}.cpp)
+  set(on_gpu "")
+  set(DECLARATION "")
+  set(GPU "")
+  if(TARGET tinygpt::gpu)
+    set(on_gpu ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-gpu.cu)
+    set(DECLARATION "const tinygpt::cli::ModelOnGpu& gpu_model();\n")
+    set(GPU ", &gpu_model()")
+    configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/preset_gpu.cu.in ${on_gpu} @ONLY)
+  endif()
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/preset_main.cpp.in ${main} @ONLY)
-  add_executable(tinygpt-${NAME} ${main} ${made})
+  add_executable(tinygpt-${NAME} ${main} ${on_gpu} ${made})
   target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::tinygpt tinygpt-cli)
+  if(on_gpu)
+    target_link_libraries(tinygpt-${NAME} PRIVATE tinygpt::gpu)
+  endif()
   if(TINYGPT_NATIVE)
-    target_compile_options(tinygpt-${NAME} PRIVATE -march=native)
+    target_compile_options(tinygpt-${NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-march=native>
+                                                   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-march=native>)
   endif()
   if(made)
     target_include_directories(tinygpt-${NAME} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/tinygpt-${NAME}-model)

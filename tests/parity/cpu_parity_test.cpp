@@ -40,9 +40,13 @@ void compare(int batch, int time, double dropout_rate, bool ignore, std::uint64_
     const BufferRow& row = fast.plan[b];
     for (std::int64_t copy = 0; copy < row.copies; ++copy) {
       INFO(row.name << " " << copy);
-      const std::int64_t at = row.offset + copy * row.size;
-      const double* expected = slow.memory.data() + at;
-      CHECK(difference(fast.memory.data() + at, expected, row.size) <= tolerance * norm_of(expected, row.size));
+      const auto numbers = [&](auto& step) {
+        const BufferRow& its = step.plan[b];
+        return reinterpret_cast<const typename std::remove_reference_t<decltype(step)>::S*>(
+            step.memory.data() + its.offset + copy * its.stride);
+      };
+      const double* expected = numbers(slow);
+      CHECK(difference(numbers(fast), expected, row.size) <= tolerance * norm_of(expected, row.size));
     }
   };
   for (Buffer b : {Buffer::residual, Buffer::normed, Buffer::norm_rstd, Buffer::qkv, Buffer::qk_raw, Buffer::qk_rstd,

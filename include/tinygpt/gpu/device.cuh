@@ -121,7 +121,7 @@ __device__ __forceinline__ E block_sum(E value, E* scratch) {
 /// The largest value of a block; the same conditions.
 template <int Threads, class E>
 __device__ __forceinline__ E block_max(E value, E* scratch) {
-  // The first warp's result, not minus infinity, fills the lanes that have no warp: it exists for every type.
+  // A lane without a warp brings its own value, which is one of the block's: there is no least number to take.
   return detail::block_reduce<Threads>(value, scratch, value, detail::WarpMax{});
 }
 
@@ -141,23 +141,76 @@ struct alignas(sizeof(E) * N < 16 ? sizeof(E) * N : 16) Vec {
 template <class E>
 inline constexpr int per_vec = 16 / static_cast<int>(sizeof(E));
 
+namespace detail {
+
+/// The words in which a vector is loaded and stored. nvcc breaks a load of a number of 16 bytes in two, and a store of a
+/// struct of 4 numbers in four, here and there; as they are here, accesses stay whole (seen in SASS of CUDA 13.0).
+__extension__ using Number16 = unsigned __int128;
+template <int Bytes> struct AccessOf { using load = uint4; using store = Number16; };
+template <> struct AccessOf<8> { using load = uint2; using store = unsigned long long; };
+template <> struct AccessOf<4> { using load = unsigned; using store = unsigned; };
+template <> struct AccessOf<2> { using load = unsigned short; using store = unsigned short; };
+
+/// A vector of Bytes bytes as words.
+template <class Word, int Bytes>
+struct Words {
+  static constexpr int count = Bytes / static_cast<int>(sizeof(Word));
+  Word word[count];
+};
+
+}  // namespace detail
+
 /// N elements from p on, which is aligned as a Vec<E, N>.
 template <int N, class E>
 __device__ __forceinline__ Vec<std::remove_const_t<E>, N> load_vec(E* p) {
-  return *as_vector<const Vec<std::remove_const_t<E>, N>>(p);
+  using V = Vec<std::remove_const_t<E>, N>;
+  using Word = typename detail::AccessOf<sizeof(V)>::load;
+  detail::Words<Word, sizeof(V)> words;
+  const Word* from = as_vector<const Word>(p);
+#pragma unroll
+  for (int i = 0; i < words.count; ++i) words.word[i] = from[i];
+  return __builtin_bit_cast(V, words);
 }
 
 template <class E, int N>
 __device__ __forceinline__ void store_vec(E* p, const Vec<E, N>& v) {
-  *as_vector<Vec<E, N>>(p) = v;
+  using Word = typename detail::AccessOf<sizeof(v)>::store;
+  using Words = detail::Words<Word, sizeof(v)>;
+  const auto words = __builtin_bit_cast(Words, v);
+  Word* to = as_vector<Word>(p);
+#pragma unroll
+  for (int i = 0; i < Words::count; ++i) to[i] = words.word[i];
 }
+
+/// The halves of a packed pair.
+__device__ __forceinline__ float low_bf16(std::uint32_t pair) { return __uint_as_float(pair << 16); }
+__device__ __forceinline__ float high_bf16(std::uint32_t pair) { return __uint_as_float(pair & 0xFFFF'0000u); }
+
+namespace detail {
+
+/// A vector of elements of 2 bytes as pairs: conversions go by pairs, so that compilers keep whole words.
+template <int N>
+struct Pairs {
+  std::uint32_t pair[N / 2];
+};
+
+}  // namespace detail
 
 /// The elements as floats, and floats as elements of type E: what a kernel computes in.
 template <class E, int N>
 __device__ __forceinline__ Vec<float, N> to_float(const Vec<E, N>& v) {
   Vec<float, N> r;
+  if constexpr (std::is_same_v<E, bfloat16> && N > 1) {
+    const auto pairs = __builtin_bit_cast(detail::Pairs<N>, v);
 #pragma unroll
-  for (int i = 0; i < N; ++i) r[i] = static_cast<float>(v[i]);
+    for (int i = 0; i < N; i += 2) {
+      r[i] = low_bf16(pairs.pair[i / 2]);
+      r[i + 1] = high_bf16(pairs.pair[i / 2]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) r[i] = static_cast<float>(v[i]);
+  }
   return r;
 }
 
@@ -174,14 +227,11 @@ __device__ __forceinline__ E from_float(float value) {
 template <class E, int N>
 __device__ __forceinline__ Vec<E, N> from_float(const Vec<float, N>& v) {
   if constexpr (std::is_same_v<E, bfloat16> && N > 1) {
-    Vec<E, N> r;
+    detail::Pairs<N> pairs;
 #pragma unroll
-    for (int i = 0; i < N; i += 2) {
-      const std::uint32_t pair = pack_bf16x2(v[i], v[i + 1]);
-      r[i] = bfloat16::from_bits(static_cast<std::uint16_t>(pair));
-      r[i + 1] = bfloat16::from_bits(static_cast<std::uint16_t>(pair >> 16));
-    }
-    return r;
+    for (int i = 0; i < N; i += 2) pairs.pair[i / 2] = pack_bf16x2(v[i], v[i + 1]);
+    using V = Vec<E, N>;
+    return __builtin_bit_cast(V, pairs);
   } else {
     Vec<E, N> r;
 #pragma unroll
@@ -189,9 +239,5 @@ __device__ __forceinline__ Vec<E, N> from_float(const Vec<float, N>& v) {
     return r;
   }
 }
-
-/// The halves of a packed pair.
-__device__ __forceinline__ float low_bf16(std::uint32_t pair) { return __uint_as_float(pair << 16); }
-__device__ __forceinline__ float high_bf16(std::uint32_t pair) { return __uint_as_float(pair & 0xFFFF'0000u); }
 
 }  // namespace tinygpt::gpu

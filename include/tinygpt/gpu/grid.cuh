@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,7 @@ struct Grid {
   dim3 threads;                  ///< per block
   std::size_t shared_bytes = 0;  ///< per block; the size of what the kernel takes by shared_memory<Shared>()
   cudaStream_t stream = nullptr;
+  std::source_location place = std::source_location::current();  ///< of the launch, for messages
 };
 
 /// Blocks that cover n things, per_block in each.

@@ -17,26 +17,27 @@ inline constexpr std::size_t shared_without_asking = 48 * 1024;
 
 /// Asks, once per kernel and device, for as much shared memory as the launch wants.
 template <auto kernel>
-void allow_shared_memory(std::size_t bytes) {
+void allow_shared_memory(const Grid& grid) {
   constexpr int devices = 64;
   static std::atomic<std::size_t> allowed[devices] = {};
   int device = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   std::atomic<std::size_t>& have = allowed[device % devices];
-  if (bytes <= have.load(std::memory_order_relaxed)) return;
+  if (grid.shared_bytes <= have.load(std::memory_order_relaxed)) return;
   check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
-        "cudaFuncSetAttribute for the shared memory of " + kernel_name<kernel>());
-  have.store(bytes, std::memory_order_relaxed);
+                             static_cast<int>(grid.shared_bytes)),
+        "cudaFuncSetAttribute for the shared memory of " + kernel_name<kernel>(), grid.place);
+  have.store(grid.shared_bytes, std::memory_order_relaxed);
 }
 
 /// The arguments take the types of the kernel's parameters here, by the conversions that a plain call would make.
 template <auto kernel, class... Parameters>
 void start(void (*)(Parameters...), const Grid& grid, std::type_identity_t<Parameters>... arguments) {
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's arguments travel as plain bytes");
   void* addresses[] = {const_cast<void*>(static_cast<const void*>(&arguments))..., nullptr};
   const cudaError_t status = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads,
                                               addresses, grid.shared_bytes, grid.stream);
-  if (status != cudaSuccess) check(status, "the launch of " + kernel_name<kernel>());
+  if (status != cudaSuccess) check(status, "the launch of " + kernel_name<kernel>(), grid.place);
 }
 
 }  // namespace detail
@@ -49,7 +50,7 @@ void start(void (*)(Parameters...), const Grid& grid, std::type_identity_t<Param
 template <auto kernel, class... Arguments>
 void launch(const Grid& grid, Arguments&&... arguments) {
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
-  if (grid.shared_bytes > detail::shared_without_asking) detail::allow_shared_memory<kernel>(grid.shared_bytes);
+  if (grid.shared_bytes > detail::shared_without_asking) detail::allow_shared_memory<kernel>(grid);
   detail::start<kernel>(kernel, grid, std::forward<Arguments>(arguments)...);
 }
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <emulator/types.hpp>
-#include <emulator/block.hpp>
+#include <emulator/machine.hpp>
 #include <emulator/builtins.hpp>
 #include <emulator/stream.hpp>
 #include <emulator/host.hpp>

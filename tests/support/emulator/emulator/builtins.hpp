@@ -10,7 +10,7 @@
 #include <source_location>
 #include <type_traits>
 
-#include <emulator/block.hpp>
+#include <emulator/machine.hpp>
 
 namespace emulator {
 
@@ -21,7 +21,7 @@ struct Shuffled {
   bool known = false;
 };
 
-inline void resolve_shuffle(void* (&operands)[32]) {
+inline void resolve_shuffle(Operands operands) {
   std::uint64_t values[32] = {};
   for (int lane = 0; lane < 32; ++lane) {
     if (operands[lane] != nullptr) values[lane] = static_cast<Shuffled*>(operands[lane])->value;
@@ -57,7 +57,7 @@ inline unsigned ballot(const char* operation, unsigned mask, int predicate, cons
     int predicate;
     unsigned result;
   } vote{predicate, 0};
-  Machine::here().meet({operation, place, mask}, &vote, [](void*(&operands)[32]) {
+  Machine::here().meet({operation, place, mask}, &vote, [](Operands operands) {
     unsigned result = 0;
     for (int lane = 0; lane < 32; ++lane) {
       if (operands[lane] != nullptr && static_cast<Vote*>(operands[lane])->predicate != 0) result |= 1u << lane;
@@ -67,6 +67,24 @@ inline unsigned ballot(const char* operation, unsigned mask, int predicate, cons
     }
   });
   return vote.result;
+}
+
+/// All lanes of the mask meet, and each sees what the others did to memory before: unlike a shuffle or a vote, which
+/// order no memory.
+inline void sync_warp(unsigned mask, const std::source_location& place) {
+  struct Lane {
+    char arrives, leaves;
+  } lane{};
+  happens_before(&lane.arrives);
+  Machine::here().meet({"__syncwarp", place, mask}, &lane, [](Operands operands) {
+    for (void* other : operands) {
+      if (other != nullptr) happens_after(&static_cast<Lane*>(other)->arrives);
+    }
+    for (void* other : operands) {
+      if (other != nullptr) happens_before(&static_cast<Lane*>(other)->leaves);
+    }
+  });
+  happens_after(&lane.leaves);
 }
 
 /// What a read-modify-write of one number returns: the value before. Whole among the threads of the system, too.
@@ -96,7 +114,7 @@ inline int __syncthreads_and(int predicate, std::source_location place = std::so
   return emulator::Machine::here().barrier({"__syncthreads_and", place}, predicate == 0) == 0;
 }
 inline void __syncwarp(unsigned mask = 0xFFFF'FFFFu, std::source_location place = std::source_location::current()) {
-  emulator::Machine::here().meet({"__syncwarp", place, mask}, nullptr, nullptr);
+  emulator::sync_warp(mask, place);
 }
 // Memory is one and in order here.
 inline void __threadfence() {}

@@ -1,21 +1,18 @@
 // The part of CUDA's host interface that the library uses: memory, streams, events, graphs, the properties of a device.
 //
-// The device is as small as the smallest GPU that bfloat16 kernels are for (compute capability 8.6). Its memory is the
-// host's, full of NaN when it is allocated, each allocation by itself so that AddressSanitizer finds accesses beyond it.
+// The device is as small as the smallest GPU that bfloat16 kernels are for (compute capability 8.6).
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <utility>
 #include <vector>
 
-#include <emulator/block.hpp>
+#include <emulator/memory.hpp>
 #include <emulator/stream.hpp>
 
 enum cudaError_t {
@@ -83,63 +80,6 @@ inline cudaError_t report(cudaError_t status) {
   return status;
 }
 
-/// What is allocated on the device or as memory of the host that the device may read, by address.
-struct Memory {
-  std::map<void*, std::size_t> device, host;
-  std::size_t used = 0;
-
-  ~Memory() {
-    for (const auto& [p, n] : device) ::operator delete(p, alignment);
-    for (const auto& [p, n] : host) ::operator delete(p, alignment);
-  }
-
-  static Memory& all() {
-    static Memory memory;
-    return memory;
-  }
-
-  static constexpr std::align_val_t alignment{256};
-
-  cudaError_t allocate(std::map<void*, std::size_t>& where, void** p, std::size_t bytes) {
-    const std::lock_guard lock(host_mutex());
-    if (capturing()) return report(cudaErrorStreamCaptureUnsupported);
-    *p = nullptr;
-    if (bytes == 0) return cudaSuccess;
-    if (&where == &device && bytes > Limits{}.memory - used) return report(cudaErrorMemoryAllocation);
-    *p = ::operator new(bytes, alignment, std::nothrow);
-    if (*p == nullptr) return report(cudaErrorMemoryAllocation);
-    std::memset(*p, 0xFF, bytes);
-    where.emplace(*p, bytes);
-    if (&where == &device) used += bytes;
-    return cudaSuccess;
-  }
-  cudaError_t release(std::map<void*, std::size_t>& where, void* p) {
-    const std::lock_guard lock(host_mutex());
-    if (p == nullptr) return cudaSuccess;
-    if (capturing()) return report(cudaErrorStreamCaptureUnsupported);
-    const auto found = where.find(p);
-    if (found == where.end()) return report(cudaErrorInvalidValue);
-    synchronize_all();
-    if (&where == &device) used -= found->second;
-    where.erase(found);
-    ::operator delete(p, alignment);
-    return cudaSuccess;
-  }
-
-  /// Is it memory that CUDA knows, of the device or of the host? Other memory it copies before a call returns.
-  bool knows(const void* p) const {
-    return within(device, p) || within(host, p);
-  }
-
- private:
-  static bool within(const std::map<void*, std::size_t>& where, const void* p) {
-    auto after = where.upper_bound(const_cast<void*>(p));
-    if (after == where.begin()) return false;
-    const auto& [begin, bytes] = *--after;
-    return static_cast<const std::byte*>(p) < static_cast<const std::byte*>(begin) + bytes;
-  }
-};
-
 }  // namespace emulator
 
 // ---- Errors
@@ -171,7 +111,7 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
 inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const std::lock_guard lock(emulator::host_mutex());
   *total = emulator::Limits{}.memory;
-  *free = *total - emulator::Memory::all().used;
+  *free = *total - emulator::Memory::device().used();
   return cudaSuccess;
 }
 inline cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
@@ -185,22 +125,42 @@ inline cudaError_t cudaDeviceSynchronize() {
 
 // ---- Memory
 
+namespace emulator {
+
+inline cudaError_t allocate(Memory& memory, std::size_t most, void** p, std::size_t bytes) {
+  const std::lock_guard lock(host_mutex());
+  *p = nullptr;
+  if (capturing()) return report(cudaErrorStreamCaptureUnsupported);
+  if (bytes == 0) return cudaSuccess;
+  if (bytes <= most - memory.used()) *p = memory.allocate(bytes);
+  return *p != nullptr ? cudaSuccess : report(cudaErrorMemoryAllocation);
+}
+inline cudaError_t release(Memory& memory, void* p) {
+  const std::lock_guard lock(host_mutex());
+  if (p == nullptr) return cudaSuccess;
+  if (capturing()) return report(cudaErrorStreamCaptureUnsupported);
+  synchronize_all();
+  return memory.release(p) ? cudaSuccess : report(cudaErrorInvalidValue);
+}
+
+}  // namespace emulator
+
 template <class E>
 cudaError_t cudaMalloc(E** p, std::size_t bytes) {
-  return emulator::Memory::all().allocate(emulator::Memory::all().device, reinterpret_cast<void**>(p), bytes);
+  return emulator::allocate(emulator::Memory::device(), emulator::Limits{}.memory, reinterpret_cast<void**>(p), bytes);
 }
-inline cudaError_t cudaFree(void* p) { return emulator::Memory::all().release(emulator::Memory::all().device, p); }
+inline cudaError_t cudaFree(void* p) { return emulator::release(emulator::Memory::device(), p); }
 
 inline constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocPortable = 1, cudaHostAllocMapped = 2;
 template <class E>
 cudaError_t cudaHostAlloc(E** p, std::size_t bytes, unsigned) {
-  return emulator::Memory::all().allocate(emulator::Memory::all().host, reinterpret_cast<void**>(p), bytes);
+  return emulator::allocate(emulator::Memory::host(), SIZE_MAX, reinterpret_cast<void**>(p), bytes);
 }
 template <class E>
 cudaError_t cudaMallocHost(E** p, std::size_t bytes) {
   return cudaHostAlloc(p, bytes, cudaHostAllocDefault);
 }
-inline cudaError_t cudaFreeHost(void* p) { return emulator::Memory::all().release(emulator::Memory::all().host, p); }
+inline cudaError_t cudaFreeHost(void* p) { return emulator::release(emulator::Memory::host(), p); }
 
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost = 0,
@@ -214,18 +174,18 @@ enum cudaMemcpyKind {
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                                    cudaStream_t stream = nullptr) {
   const std::lock_guard lock(emulator::host_mutex());
-  const emulator::Memory& memory = emulator::Memory::all();
+  const auto known = [](const void* p) { return emulator::Memory::device().holds(p) || emulator::Memory::host().holds(p); };
   const auto queue = emulator::queue_of(stream);
   const bool captured = queue->capture != nullptr;
   emulator::Work work = [=] { std::memcpy(to, from, bytes); };
-  if (!memory.knows(from) && !captured) {
+  if (!known(from) && !captured) {
     const auto* begin = static_cast<const std::byte*>(from);
     work = [to, copy = std::make_shared<std::vector<std::byte>>(begin, begin + bytes)] {
       std::memcpy(to, copy->data(), copy->size());
     };
   }
   if (!emulator::submit(stream, std::move(work))) return emulator::report(cudaErrorStreamCaptureImplicit);
-  if (!memory.knows(to) && !captured) queue->run_all();
+  if (!known(to) && !captured) queue->run_all();
   return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
@@ -241,9 +201,10 @@ inline cudaError_t cudaMemset(void* to, int value, std::size_t bytes) { return c
 
 inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
 
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const std::lock_guard lock(emulator::host_mutex());
   *stream = new CUstream_st;
+  (*stream)->queue->in_step = flags != cudaStreamNonBlocking;
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
@@ -436,4 +397,13 @@ inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute
   const bool fits = attribute != cudaFuncAttributeMaxDynamicSharedMemorySize ||
                     (value >= 0 && static_cast<std::size_t>(value) <= emulator::Limits{}.shared_per_block);
   return fits ? cudaSuccess : emulator::report(cudaErrorInvalidValue);
+}
+
+/// The emulated device has the code of every kernel.
+struct cudaFuncAttributes {
+  int binaryVersion, ptxVersion;
+};
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {86, 86};
+  return cudaSuccess;
 }

@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include <emulator/memory.hpp>
+
 namespace emulator {
 
 using Work = std::function<void()>;
@@ -67,6 +69,7 @@ struct Capture {
 
 /// What a stream was given.
 struct Queue {
+  bool in_step = true;  ///< with the default stream; false for streams made as cudaStreamNonBlocking
   std::deque<Work> work;
   std::int64_t given = 0, done = 0;
   std::shared_ptr<Capture> capture;
@@ -78,6 +81,7 @@ struct Queue {
       const Work next = std::move(work.front());
       work.pop_front();
       ++done;
+      const Memory::DeviceWork device;
       next();
     }
   }
@@ -125,8 +129,8 @@ inline std::shared_ptr<Queue> queue_of(cudaStream_t stream) {
   return stream == nullptr ? standard.queue : stream->queue;
 }
 
-/// Gives the stream work; false where a capture forbids it. The default stream is in step with all others: it waits for
-/// them and they for it.
+/// Gives the stream work; false where a capture forbids it. The work of the default stream waits for all streams that are
+/// in step with it, and is then done at once, so that they need not wait for it.
 inline bool submit(cudaStream_t stream, Work work) {
   const std::lock_guard lock(host_mutex());
   const auto queue = queue_of(stream);
@@ -135,14 +139,15 @@ inline bool submit(cudaStream_t stream, Work work) {
     ++queue->captured;
     return true;
   }
-  if (stream == nullptr && capturing()) return false;
+  if (stream == nullptr) {
+    if (capturing()) return false;
+    for (Queue* other : std::set<Queue*>(all_queues())) {
+      if (other->in_step) other->run_all();
+    }
+  }
   queue->work.push_back(std::move(work));
   ++queue->given;
-  if (stream == nullptr) {
-    synchronize_all();
-  } else if (streams() == Streams::eager) {
-    queue->run_all();
-  }
+  if (stream == nullptr || streams() == Streams::eager) queue->run_all();
   return true;
 }
 

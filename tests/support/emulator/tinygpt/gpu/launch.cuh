@@ -20,18 +20,20 @@ inline void expect_grid(const std::string& name, const Grid& grid) {
   const bool fits = threads > 0 && threads <= limits.threads_per_block && grid.threads.z <= 64 &&
                     grid.blocks.x <= 0x7FFF'FFFFu && grid.blocks.y <= 0xFFFFu && grid.blocks.z <= 0xFFFFu &&
                     grid.shared_bytes <= limits.shared_per_block;
-  check(fits ? cudaSuccess : cudaErrorInvalidConfiguration, "the launch of " + name);
+  check(fits ? cudaSuccess : cudaErrorInvalidConfiguration, "the launch of " + name, grid.place);
 }
 
 template <auto kernel, class... Parameters>
 void start(void (*)(Parameters...), const Grid& grid, std::type_identity_t<Parameters>... arguments) {
-  std::string name = kernel_name<kernel>();
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's arguments travel as plain bytes");
+  const std::string name = kernel_name<kernel>();
+  emulator::Machine::here().expect_host();
   expect_grid(name, grid);
   const bool taken = emulator::submit(grid.stream, [name, grid, all = std::tuple<Parameters...>(arguments...)] {
     emulator::Machine::here().run(name, grid.blocks, grid.threads, grid.shared_bytes,
                                   [&all] { std::apply([](Parameters... own) { kernel(own...); }, all); });
   });
-  check(taken ? cudaSuccess : cudaErrorStreamCaptureImplicit, "the launch of " + name);
+  check(taken ? cudaSuccess : cudaErrorStreamCaptureImplicit, "the launch of " + name, grid.place);
 }
 
 }  // namespace detail

@@ -29,28 +29,26 @@ inline void expect_aligned(const void* p, std::size_t alignment, const char* ope
 }
 
 inline void expect_shared(const void* p, std::size_t bytes, const char* operation) {
-  if (!emulator::Machine::here().in_shared(p, bytes)) {
+  if (!emulator::Machine::here().within_shared(p, bytes)) {
     emulator::Machine::here().fail(std::string(operation) + " an address outside the block's " +
                                    std::to_string(emulator::Machine::here().shared_bytes()) + " bytes of shared memory");
   }
 }
 
-/// What a lane brings to ldmatrix: the address of a row; what it takes away: a register per matrix.
+/// What a lane brings to ldmatrix: a row, read when the lane arrives; what it takes away: a register per matrix.
 struct LoadedMatrix {
-  const void* row;
+  std::uint16_t row[8];
   std::uint32_t registers[4];
 };
 
 template <int Matrices, bool Transposed>
-void resolve_ldmatrix(void* (&operands)[32]) {
+void resolve_ldmatrix(emulator::Operands operands) {
+  const auto lane_of = [&](int lane) -> LoadedMatrix& { return *static_cast<LoadedMatrix*>(operands[lane]); };
   for (int m = 0; m < Matrices; ++m) {
-    std::uint16_t matrix[8][8];
-    for (int i = 0; i < 8; ++i) std::memcpy(matrix[i], static_cast<LoadedMatrix*>(operands[8 * m + i])->row, 16);
+    const auto at = [&](int i, int j) { return std::uint32_t{lane_of(8 * m + i).row[j]}; };
     for (int lane = 0; lane < 32; ++lane) {
       const int i = lane / 4, j = lane % 4 * 2;
-      const std::uint32_t low = Transposed ? matrix[j][i] : matrix[i][j];
-      const std::uint32_t high = Transposed ? matrix[j + 1][i] : matrix[i][j + 1];
-      static_cast<LoadedMatrix*>(operands[lane])->registers[m] = low | high << 16;
+      lane_of(lane).registers[m] = Transposed ? at(j, i) | at(j + 1, i) << 16 : at(i, j) | at(i, j + 1) << 16;
     }
   }
 }
@@ -59,7 +57,8 @@ template <int Matrices, bool Transposed>
 void ldmatrix(const char* name, std::uint32_t* r, const void* shared_row, const std::source_location& place) {
   expect_aligned(shared_row, 16, "gives ldmatrix");
   expect_shared(shared_row, 16, "gives ldmatrix");
-  LoadedMatrix lane{shared_row, {}};
+  LoadedMatrix lane{};
+  if (emulator::lane() < 8 * Matrices) std::memcpy(lane.row, shared_row, 16);
   emulator::Machine::here().meet({name, place, 0xFFFF'FFFFu}, &lane, resolve_ldmatrix<Matrices, Transposed>);
   std::copy_n(lane.registers, Matrices, r);
 }
@@ -75,7 +74,7 @@ inline float bf16_at(const std::uint32_t* packed, int r, int half) {
   return __uint_as_float(half == 0 ? pair << 16 : pair & 0xFFFF'0000u);
 }
 
-inline void resolve_mma(void* (&operands)[32]) {
+inline void resolve_mma(emulator::Operands operands) {
   float a[16][16], b[16][8], d[16][8];
   for (int lane = 0; lane < 32; ++lane) {
     const auto& own = *static_cast<Multiplied*>(operands[lane]);
@@ -127,7 +126,14 @@ inline float approximate_exp2(float x) { return x < -126.0f ? 0.0f : std::exp2(x
 inline void cp_async_16(void* shared, const void* global, bool valid = true) {
   detail::expect_aligned(shared, 16, "begins an asynchronous copy to");
   detail::expect_shared(shared, 16, "begins an asynchronous copy to");
-  if (valid) detail::expect_aligned(global, 16, "begins an asynchronous copy from");
+  if (valid) {
+    detail::expect_aligned(global, 16, "begins an asynchronous copy from");
+    if (emulator::Machine::here().overlaps_shared(global, 16)) {
+      emulator::Machine::here().fail("begins an asynchronous copy from shared memory: it copies from global memory");
+    }
+    std::byte readable[16];  // a fault of the address shows here, and not where the thread waits
+    std::memcpy(readable, global, 16);
+  }
   std::memset(shared, 0xFF, 16);
   emulator::Thread& thread = emulator::Machine::here().current();
   thread.copies.push_back({static_cast<std::byte*>(shared),
