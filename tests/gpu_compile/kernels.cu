@@ -55,3 +55,30 @@ template struct compiled<gpu::norm_sum_kernel<gpu::norm_sum_threads>, gpu::norm_
                          gpu::convert_kernel<bfloat16>, gpu::convert_kernel<float>>;
 
 }  // namespace tinygpt
+
+// ---- Matrix products, loss head, devices
+
+#include <tinygpt/gpu/devices.cuh>
+#include <tinygpt/gpu/linear.cuh>
+#include <tinygpt/gpu/loss.cuh>
+
+namespace tinygpt {
+
+// Rows of a width or vocabulary that is a multiple of 16 bytes (every preset's, and GPT-2's 50257 by its stride), and of
+// an odd one.
+template struct compiled<gpu::column_sums_kernel<float, 4>, gpu::column_sums_kernel<bfloat16, 8>,
+                         gpu::column_sums_kernel<float, 1>, gpu::column_sums_kernel<bfloat16, 1>,
+                         gpu::add_partials_kernel<1>>;
+
+// Characters (128 threads), 4096 to 32768 tokens (256), and more (512).
+template struct compiled<gpu::softmax_loss_kernel<float, 4, 128, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<float, 4, 256, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<float, 4, 512, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<float, 4, 512, gpu::detail::Gradient::no>,
+                         gpu::softmax_loss_kernel<bfloat16, 8, 128, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<bfloat16, 8, 256, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<bfloat16, 8, 512, gpu::detail::Gradient::yes>,
+                         gpu::softmax_loss_kernel<bfloat16, 8, 512, gpu::detail::Gradient::no>,
+                         gpu::add_losses_kernel<1024>, gpu::code_probe<0>>;
+
+}  // namespace tinygpt

@@ -36,10 +36,9 @@ namespace detail {
 /// TFLOP/s of dense bf16 matrix products with sums in float, as NVIDIA states them at the boost clock. A card is the first
 /// whose words are all in its name.
 ///
-/// Sources: NVIDIA's datasheets of B200 (HGX B200: 4.5 PFLOP/s sparse), GB200, H100, H200, GH200, A100, A30, A40, A10, L4, L40,
-/// L40S and RTX A6000, halved where the number is with sparsity; for GeForce cards the tables "peak BF16 tensor TFLOPS with
-/// FP32 accumulate" of the architecture whitepapers GA102 (v2), Ada (v2) and RTX Blackwell, which halve for them what the
-/// tensor cores do; those not in a table are scaled by cores and boost clock.
+/// Numbers are those of NVIDIA's datasheets, halved where they are for sparse matrices, and for GeForce cards the tables
+/// "Peak BF16 Tensor TFLOPS with FP32 Accumulate" of the whitepapers on GA102, Ada and RTX Blackwell; GeForce cards that are in
+/// no table are scaled by cores and boost clock. Compared with the tables of llm.c (llmc/mfu.h) and nanochat (common.py).
 struct Peak {
   std::array<std::string_view, 3> words;
   double tflops;
@@ -66,6 +65,7 @@ inline constexpr Peak peaks[] = {
     {{"RTX", "A6000"}, 154.8},
     {{"RTX", "5090"}, 209.5},
     {{"RTX", "5080"}, 112.6},
+    {{"RTX", "4090", "D"}, 0},  // less than its namesake
     {{"RTX", "4090"}, 165.2},
     {{"RTX", "4080", "SUPER"}, 104.5},
     {{"RTX", "4080"}, 97.5},
