@@ -7,7 +7,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
-from gpu_session import ROOT, Session, tool  # noqa: E402
+from gpu_session import DEFAULT_BINARIES, ROOT, Session, tool  # noqa: E402
 
 PARTS = ["build", "parity", "training", "sanitizer"]
 TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
@@ -54,7 +54,7 @@ def main():
     p.add_argument("--quick", action="store_true")
     p.add_argument("--only", action="append", choices=PARTS)
     p.add_argument("--headers")
-    p.add_argument("--binaries", type=pathlib.Path, default=ROOT / "build/gpu/bin")
+    p.add_argument("--binaries", type=pathlib.Path, default=DEFAULT_BINARIES)
     p.add_argument("--architectures", default="")
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "build/gpu/report")
     a = p.parse_args()
