@@ -273,7 +273,8 @@ class Fit(Case):
         self.assertIn("at the stated rate", stated)
 
     def test_plans_for_what_is_not_built_are_called_plans(self):
-        self.assertIn("not built yet", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
+        self.assertIn("not built yet", self.good("fit", "--memory", "8GiB", "--precision", "bf16", "--backend", "cpu"))
+        self.assertIn("has not run on a real GPU", self.good("fit", "--memory", "8GiB", "--backend", "gpu"))
         report = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
         self.assertTrue(report["planned"])
         self.assertFalse(self.json("fit", "--memory", "24GiB")["planned"])

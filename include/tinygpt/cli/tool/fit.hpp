@@ -34,7 +34,7 @@ struct FitQuestion {
   Memory memory;
   std::string backend;
   Precision precision = Precision::float32;
-  bool plan = false;  ///< for a backend or precision that is not built yet
+  bool plan = false;  ///< for a backend or precision that has not been seen to run
   std::optional<Throughput> throughput;
   Data data;
   Limit within;
@@ -143,8 +143,9 @@ inline Exit run(const FitFlags& flags) {
   std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), printable(q.memory.source).c_str(),
               data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
   if (q.plan) {
-    std::printf("A plan: %s on the %s is not built yet; what its libraries take beside the arena is not counted.\n",
-                flags.precision.c_str(), q.backend.c_str());
+    std::printf("A plan: %s on the %s %s; what its libraries take beside the arena is not counted.\n",
+                flags.precision.c_str(), q.backend.c_str(),
+                q.backend == "gpu" ? "has not run on a real GPU yet" : "is not built yet");
   }
   const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
   std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",
