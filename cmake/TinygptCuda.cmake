@@ -2,7 +2,7 @@
 # CMakeLists.txt, as a language must be enabled where the targets are that use it.
 #
 #   TINYGPT_GPU                 AUTO (a toolkit that works is taken), ON (there must be one), OFF
-#   TINYGPT_GPU_ARCHITECTURES   such as "80;90": what programs are compiled for; else this machine's GPU, or the list
+#   TINYGPT_GPU_ARCHITECTURES   such as "80;90": what programs are compiled for, or all; else this machine's GPU, or PTX
 #
 # CMake's own support for CUDA does all the rest, with NVIDIA's toolkit and with that of scripts/cuda-toolkit.sh. But
 # enable_language ends the configuration where a compiler does not work, which AUTO must not: so nvcc proves itself
@@ -14,7 +14,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/TinygptGpu.cmake)
 
 set(TINYGPT_GPU AUTO CACHE STRING "The CUDA backend: AUTO (where a toolkit is found), ON (there must be one) or OFF")
 set_property(CACHE TINYGPT_GPU PROPERTY STRINGS AUTO ON OFF)
-set(TINYGPT_GPU_ARCHITECTURES "" CACHE STRING "Compute capabilities of the GPU programs, such as 80;90; empty: chosen")
+set(TINYGPT_GPU_ARCHITECTURES "" CACHE STRING "Compute capabilities of the GPU programs, such as 80;90, or all; empty: chosen")
 
 # tinygpt_find_nvcc(): sets nvcc, or leaves it empty and sets why_not.
 function(tinygpt_find_nvcc)
@@ -102,7 +102,20 @@ function(tinygpt_choose_architectures NVCC)
   if(NOT here)
     set(for_tests 90)
   endif()
-  if(TINYGPT_GPU_ARCHITECTURES)
+  if(TINYGPT_GPU_ARCHITECTURES STREQUAL "all")
+    # From Turing to Blackwell, and PTX of the last for what comes after; of them, those which this nvcc still knows.
+    execute_process(COMMAND ${NVCC} --list-gpu-code OUTPUT_VARIABLE known ERROR_QUIET)
+    set(chosen "")
+    foreach(capability 75 80 86 89 90 100 120)
+      if(known MATCHES "sm_${capability}[^0-9a-z]")
+        list(APPEND chosen ${capability})
+      endif()
+    endforeach()
+    list(POP_BACK chosen last)
+    list(TRANSFORM chosen APPEND "-real")
+    list(APPEND chosen ${last})
+    set(why_these "all, with PTX of the last")
+  elseif(TINYGPT_GPU_ARCHITECTURES)
     set(chosen ${TINYGPT_GPU_ARCHITECTURES})
     set(for_tests ${TINYGPT_GPU_ARCHITECTURES})
     set(why_these "asked for")
@@ -118,18 +131,10 @@ function(tinygpt_choose_architectures NVCC)
     set(chosen 90-real)
     set(why_these "there is no GPU here, and one is enough for a debug build")
   else()
-    # From Turing to Blackwell, and PTX of the last for what comes after; of them, those which this nvcc still knows.
-    execute_process(COMMAND ${NVCC} --list-gpu-code OUTPUT_VARIABLE known ERROR_QUIET)
-    set(chosen "")
-    foreach(capability 75 80 86 89 90 100 120)
-      if(known MATCHES "sm_${capability}[^0-9a-z]")
-        list(APPEND chosen ${capability})
-      endif()
-    endforeach()
-    list(POP_BACK chosen last)
-    list(TRANSFORM chosen APPEND "-real")
-    list(APPEND chosen ${last})
-    set(why_these "there is no GPU here, so for all, with PTX of the last")
+    # Portable code alone, for Ampere and all that came after: the driver translates it at a program's first start, and
+    # keeps the result. Machine code of all takes five times as long to compile, on a machine that cannot run it.
+    set(chosen 80-virtual)
+    set(why_these "there is no GPU here, so as PTX, which takes any card from 8.0 on")
   endif()
   set(TINYGPT_GPU_HERE "${here}" PARENT_SCOPE)
   set(CMAKE_CUDA_ARCHITECTURES "${chosen}" PARENT_SCOPE)

@@ -212,7 +212,7 @@ class Fit(Case):
         small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB", *quick)["recommendation"]
         self.assertEqual(small["name"], "tiny_char")
         large = self.json("fit", "--memory", "24GiB", "--tokens", "10B", *quick)["recommendation"]
-        self.assertEqual(large["name"], "consumer_24GB")
+        self.assertEqual(large["name"], "gpt2_xl")  # recomputing
         little = self.json("fit", "--memory", "24GiB", "--tokens", "10k", *quick)["recommendation"]
         self.assertEqual(little["name"], "tiny_char")
         self.assertIn("stop when the validation loss rises", little["reason"])
@@ -262,7 +262,8 @@ class Fit(Case):
         for row in report["presets"]:
             if row["fits"]:
                 expected = row["tokens_wanted"] * flops[row["name"]] / report["rate"]["flops_per_second"]
-                self.assertAlmostEqual(row["seconds"] / expected, 1, places=9)
+                again = 4 / 3 if row["recompute"] == "blocks" else 1
+                self.assertAlmostEqual(row["seconds"] / expected, again, places=9)
         row = next(r for r in report["presets"] if r["name"] == report["recommendation"]["name"])
         self.assertLessEqual(row["seconds"], report["within_seconds"])
         text = self.good("fit", "--memory", "24GiB")
@@ -272,11 +273,16 @@ class Fit(Case):
         self.assertNotIn("assumed", stated)
         self.assertIn("at the stated rate", stated)
 
-    def test_plans_for_what_is_not_built_are_called_plans(self):
-        self.assertIn("not built yet", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
-        report = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
-        self.assertTrue(report["planned"])
-        self.assertFalse(self.json("fit", "--memory", "24GiB")["planned"])
+    def test_precision_follows_the_backend(self):
+        self.assertIn("A plan: the cpu", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
+        gpu = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
+        self.assertEqual(gpu["precision"], "bf16")
+        self.assertIn("is not counted", self.good("fit", "--memory", "24GiB", "--backend", "gpu"))
+        cpu = self.json("fit", "--memory", "24GiB")
+        self.assertEqual((cpu["backend"], cpu["precision"]), ("cpu", "float32"))
+        for half, whole in zip(gpu["presets"], cpu["presets"]):
+            if 8 < whole["largest_batch"] < 4096:  # activations, which halve, outweigh parameters, which take more
+                self.assertGreater(half["largest_batch"], whole["largest_batch"])
 
     def test_without_memory_it_is_the_machines(self):
         report = self.json("fit")
@@ -322,8 +328,8 @@ class Fit(Case):
             self.refused(2, ["fit", "--memory", value], "--memory")
         self.refused(2, ["fit", "--tokens", "many"], "--tokens")
         self.refused(2, ["fit", "--tokens", "1M", "--data-size", "1MB"], "contradict")
-        self.refused(2, ["fit", "--precision", "fp8"], "float32 or bf16")
-        self.refused(2, ["fit", "--backend", "tpu"], "cpu or gpu")
+        self.refused(2, ["fit", "--precision", "fp8"], "float32, bf16")
+        self.refused(2, ["fit", "--backend", "tpu"], "gpu, cpu")
         self.refused(2, ["fit", "--context", "0"], "--context")
         self.refused(2, ["fit", "--measured-on", "tiny"], "give both")
         for value in ("24", "h", "-1h", "0h", "nanh", "infh", "1e400h", "1e20h", "24hours", "24 h", "\x1b[31m"):

@@ -2,6 +2,7 @@
 #include <on_device.hpp>
 
 #include <catch.hpp>
+#include <filesystem>
 #include <limits>
 #include <random>
 #include <tinygpt/gpu/matmul.cuh>
@@ -128,4 +129,31 @@ TEMPLATE_TEST_CASE("A product at odd addresses is right, and does not take the a
     actual = odd == 1 ? std::vector(actual.begin() + 1, actual.end()) : std::vector(actual.begin(), actual.end() - 1);
     CHECK(relative_error(actual, expected) <= tolerance<E>(k));
   }
+}
+
+TEMPLATE_TEST_CASE("Plans that were timed are found again, and give the same bits", "[gpu]", float, bfloat16) {
+  using E = TestType;
+  cudaDeviceProp device;
+  gpu::check(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
+  std::string folder = (std::filesystem::temp_directory_path() / "tinygpt-plans-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::int64_t m = 64, n = emulated() ? 48 : 2304, k = emulated() ? 100 : 768;
+  const OnDevice<E> x(as<E>(normal(static_cast<std::size_t>(m * k), 1))), w(as<E>(normal(static_cast<std::size_t>(n * k), 2)));
+  const std::vector<float> zeros(static_cast<std::size_t>(m * n));
+  OnDevice<float> y(zeros);
+  const gpu::Product product{m, n, k, gpu::Layout::as_stored, gpu::Layout::transposed, k, k, n, gpu::number_of<E>,
+                             gpu::Number::float32, gpu::Accumulate::yes, gpu::Bias::none, 16, 16, 16, 16};
+  const auto run = [&] {
+    gpu::MatmulEngine engine(device, folder);
+    y.assign(zeros);
+    engine.run(product, x.data(), w.data(), y.data(), nullptr, nullptr);
+    std::vector<float> first = y.host();
+    y.assign(zeros);
+    engine.run(product, x.data(), w.data(), y.data(), nullptr, nullptr);
+    CHECK(y.host() == first);
+    return first;
+  };
+  const std::vector<float> timed = run();
+  CHECK(run() == timed);
+  std::filesystem::remove_all(folder);
 }

@@ -1,5 +1,8 @@
 // Whole models on the gpu backend: the training step that train/ walks, its kernels and its graph, against the reference.
 #include <catch.hpp>
+#include <limits>
+#include <vector>
+
 #include <numbers.hpp>
 #include <on_device.hpp>
 #include <tinygpt/generate/generator.hpp>

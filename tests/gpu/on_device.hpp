@@ -27,6 +27,9 @@ inline bool emulated() {
   return std::string(properties.name) == "an emulated GPU";
 }
 
+/// Contexts of tests keep no plans of matrix products, so they time none: there are hundreds of shapes, each met once.
+inline const bool no_plans = ::setenv("TINYGPT_CACHE", "", /*replace*/ 0) == 0;
+
 /// How many random shapes a kernel is tried on: what TINYGPT_TEST_SHAPES says, which is few under a checker of memory.
 inline int shapes() {
   static const int n = [] {

@@ -7,7 +7,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
-from gpu_session import ROOT, Session, tool  # noqa: E402
+from gpu_session import DEFAULT_BINARIES, ROOT, Session, tool  # noqa: E402
 
 PARTS = ["build", "parity", "training", "sanitizer"]
 TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
@@ -26,7 +26,8 @@ def parity(session, binaries, quick):
     program = binaries / "tinygpt-test-gpu"
     for name in files_of(program):
         session.step("parity", name, [program, "--filenames-as-tags", "--warn", "NoTests", "--durations", "yes", f"[#{name}]"],
-                     90 if quick else 600, {"TINYGPT_TEST_SHAPES": "40" if quick else "200"})
+                     90 if quick else 600,
+                     {"TINYGPT_TEST_SHAPES": "40" if quick else "200", "TINYGPT_CACHE": str(session.out / "cache")})
 
 
 def training(session, binaries, quick):
@@ -46,7 +47,8 @@ def sanitizer(session, binaries, quick):
             session.step("sanitizer", f"{check} {name}",
                          [checker, "--tool", check, "--error-exitcode", "9", "--print-limit", "5", program,
                           "--filenames-as-tags", "--warn", "NoTests", f"[#{name}]"],
-                         40 if quick else 300, {"TINYGPT_TEST_SHAPES": "1" if quick else "3"})
+                         40 if quick else 300,  # without a place for plans, matrix products are not timed
+                         {"TINYGPT_TEST_SHAPES": "1" if quick else "3", "TINYGPT_CACHE": ""})
 
 
 def main():
@@ -54,7 +56,7 @@ def main():
     p.add_argument("--quick", action="store_true")
     p.add_argument("--only", action="append", choices=PARTS)
     p.add_argument("--headers")
-    p.add_argument("--binaries", type=pathlib.Path, default=ROOT / "build/gpu/bin")
+    p.add_argument("--binaries", type=pathlib.Path, default=DEFAULT_BINARIES)
     p.add_argument("--architectures", default="")
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "build/gpu/report")
     a = p.parse_args()

@@ -64,7 +64,7 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
   const bool ask = flags.backend != Backend::cpu;
   const Gpu gpu = !ask ? Gpu{} : model.gpu == nullptr ? none : model.gpu->find(flags.device);
   if (asked && !gpu.why_not.empty()) {
-    throw Error("--backend gpu cannot be had: " + gpu.why_not + ": use --backend cpu");
+    throw Error("--backend gpu cannot be had: " + gpu.why_not + ", or use --backend cpu");
   }
   if (ask && gpu.why_not.empty()) {
     const Precision precision = gpu.bf16 ? flags.precision.value_or(bf16) : float32;
@@ -76,12 +76,13 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
   }
   if (flags.precision == bf16) {
     throw Error("--precision bf16 cannot be had: the cpu backend computes in float32" +
-                (ask ? ", and no GPU can be used: " + gpu.why_not : "") + ": leave --precision out");
+                (ask ? ", and no GPU can be used (" + gpu.why_not + ")" : "") + ": leave --precision out");
   }
   const int threads = flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const std::string place = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   return {&model.cpu, {flags.threads, float32, 0}, std::nullopt, place,
-          "backend: cpu, " + place + ", float32 (" + (ask ? gpu.why_not : "as asked for") + ")"};
+          "backend: cpu, " + place + ", float32 (" + (ask ? gpu.why_not.substr(0, gpu.why_not.find(": ")) : "as asked for") +
+              ")"};
 }
 
 }  // namespace tinygpt::cli

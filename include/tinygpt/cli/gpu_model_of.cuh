@@ -2,37 +2,46 @@
 #pragma once
 
 #include <tinygpt/cli/trainer_of.hpp>
-#include <tinygpt/gpu/devices.cuh>
 #include <tinygpt/gpu/gpu.cuh>
 
 namespace tinygpt::cli {
 
 /// The card as the commands see it.
 inline Gpu find_gpu(int device) {
-  const gpu::Device found = gpu::find(device);
+  const gpu::Device found = gpu::find_device(device);
   return {found.why_not, found.name, found.total, found.free, found.bf16, found.peak_flops};
 }
 
+/// M in one of the two precisions. Both are compiled, as only the run knows what the card has.
+template <Architecture M, class E> struct OnGpu {
+  using Context = gpu::Context<E>;
+
+  static std::int64_t train_workspace(const Execution&, int batch_size) {
+    return gpu::train_workspace(M::config, batch_size, M::config.ctx);
+  }
+  static std::unique_ptr<AnyTrainer> trainer(const Execution& how, const TrainOptions& options) {
+    return std::make_unique<TrainerOf<M, Context, NumbersIn::foreign_memory>>(options, how.device,
+                                                                            train_workspace(how, options.batch_size));
+  }
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, std::span<const float> weights) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(weights, how.device,
+                                                                              gpu::generate_workspace(M::config));
+  }
+};
+
 template <Architecture M> const ModelOnGpu& gpu_model_of() {
-  constexpr auto workspace = [](int batch_size) { return gpu::train_workspace(M::config, batch_size, M::config.ctx); };
-  // Both precisions are compiled, as the card, which only the run knows, may have one of them.
-  static const ModelOnGpu model{
-      {[](const Execution&, int batch_size) { return workspace(batch_size); },
-       [](const Execution& how, const TrainOptions& options) -> std::unique_ptr<AnyTrainer> {
-         const auto on = [&]<class E>(E) -> std::unique_ptr<AnyTrainer> {
-           return std::make_unique<TrainerOf<M, gpu::Context<E>, NumbersIn::foreign_memory>>(
-               options, how.device, workspace(options.batch_size));
-         };
-         return how.precision == bf16 ? on(bfloat16{}) : on(float{});
-       },
-       [](const Execution& how, std::span<const float> weights) -> std::unique_ptr<AnyGenerator> {
-         const auto on = [&]<class E>(E) -> std::unique_ptr<AnyGenerator> {
-           return std::make_unique<GeneratorOf<M, gpu::Context<E>, NumbersIn::foreign_memory>>(
-               weights, how.device, gpu::generate_workspace(M::config));
-         };
-         return how.precision == bf16 ? on(bfloat16{}) : on(float{});
-       }},
-      find_gpu};
+  using Half = OnGpu<M, bfloat16>;
+  using Single = OnGpu<M, float>;
+  static const ModelOnGpu model{{Single::train_workspace,
+                                 [](const Execution& how, const TrainOptions& options) {
+                                   return how.precision == bf16 ? Half::trainer(how, options)
+                                                                : Single::trainer(how, options);
+                                 },
+                                 [](const Execution& how, std::span<const float> weights) {
+                                   return how.precision == bf16 ? Half::generator(how, weights)
+                                                                : Single::generator(how, weights);
+                                 }},
+                                find_gpu};
   return model;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include <tinygpt/ops/random.hpp>
@@ -31,8 +32,12 @@ class Sampler {
 
   /// The token of draw number `draw`.
   template <class E> std::int32_t operator()(std::span<const E> logits, std::uint64_t draw) {
+    // A bfloat16 is for keeping, and becomes a float to be compared.
+    using Number = std::conditional_t<std::is_floating_point_v<E>, E, float>;
+    const auto logit = [&](std::int32_t id) { return static_cast<Number>(logits[static_cast<std::size_t>(id)]); };
     const auto likelier = [&](std::int32_t a, std::int32_t b) {
-      return logits[std::size_t(a)] != logits[std::size_t(b)] ? logits[std::size_t(a)] > logits[std::size_t(b)] : a < b;
+      const Number x = logit(a), y = logit(b);
+      return x != y ? x > y : a < b;
     };
     std::iota(ids_.begin(), ids_.end(), 0);
     if (options_.temperature == 0) return *std::min_element(ids_.begin(), ids_.end(), likelier);
@@ -42,12 +47,10 @@ class Sampler {
     const auto end = [&] { return ids_.begin() + static_cast<std::ptrdiff_t>(kept); };
     if (kept < ids_.size() || options_.top_p < 1) std::partial_sort(ids_.begin(), end(), ids_.end(), likelier);
 
-    const double top =
-        static_cast<double>(logits[static_cast<std::size_t>(*std::min_element(ids_.begin(), end(), likelier))]);
+    const auto top = static_cast<double>(logit(*std::min_element(ids_.begin(), end(), likelier)));
     double sum = 0;
     for (std::size_t i = 0; i < kept; ++i) {
-      sum += weights_[i] =
-          std::exp((static_cast<double>(logits[static_cast<std::size_t>(ids_[i])]) - top) / options_.temperature);
+      sum += weights_[i] = std::exp((static_cast<double>(logit(ids_[i])) - top) / options_.temperature);
     }
     if (options_.top_p < 1) {
       double reached = 0;

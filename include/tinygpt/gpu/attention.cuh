@@ -21,8 +21,8 @@ inline constexpr bool on_tensor_cores = std::is_same_v<E, bfloat16> && padded_he
 
 /// All heads of one kind in a joined tensor: `first` heads from its beginning.
 template <int D, class E>
-HeadArray<E> heads_at(E* data, int first, std::int64_t width, int time) {
-  return {data + std::int64_t{first} * D, width * time, width};
+HeadArray<E> heads_at(E* data, int first, int width, int time) {
+  return {data + std::int64_t{first} * D, std::int64_t{width} * time, width};
 }
 
 template <class E, int D, Dropping dropping>

@@ -27,20 +27,31 @@ struct AttentionShape {
   __device__ int group() const { return query_heads / kv_heads; }
 };
 
+/// What a block works on: the heads of a tile side by side, then the next tile.
+struct BlockPlace {
+  int tile, sequence, head;
+
+  __device__ __forceinline__ BlockPlace(unsigned number, int sequences, int heads) {
+    const auto per_sequence = static_cast<unsigned>(heads), per_tile = static_cast<unsigned>(sequences) * per_sequence;
+    tile = static_cast<int>(number / per_tile);
+    sequence = static_cast<int>(number % per_tile / per_sequence);
+    head = static_cast<int>(number % per_sequence);
+  }
+};
+
 /// One head of one sequence: `count` rows of numbers, the first at `data`, `stride` elements apart.
 template <class E> struct HeadRows {
   E* data;
-  std::int64_t stride;
-  int count;
+  int stride, count;
 
-  __device__ E* row(int i) const { return data + i * stride; }
+  __device__ __forceinline__ E* row(int i) const { return data + std::int64_t{i} * stride; }
 };
 
 /// The same heads of all sequences, in the memory of a joined tensor. The distances are in elements.
 template <class E> struct HeadArray {
   E* data;                ///< of the first head of the first sequence
   std::int64_t sequence;  ///< from one sequence to the next
-  std::int64_t token;     ///< from one position to the next
+  int token;              ///< from one position to the next
 
   template <int D> __device__ HeadRows<E> head(int b, int h, int count) const {
     return {data + b * sequence + std::int64_t{h} * D, token, count};
@@ -189,9 +200,9 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const HeadRows<const b
     for (unsigned i = threadIdx.x; i < Rows * chunks; i += Threads) {
       const unsigned row = i / chunks, chunk = i % chunks;
       const int from = first + static_cast<int>(row);
-      const bool valid = from < head.count && chunk * 8 < D;
+      // An address in the last row, rather than none: a choice of addresses would be a branch.
       cp_async_16(tile + row * width + (chunk ^ chunk_permutation<width>(row)) * 8,
-                  valid ? head.row(from) + chunk * 8 : head.data, valid);
+                  head.row(min(from, head.count - 1)) + chunk * 8, from < head.count && chunk * 8 < D);
     }
   } else {
     for (unsigned i = threadIdx.x; i < Rows * width; i += Threads) {
@@ -267,7 +278,7 @@ template <int D, int RowTiles> struct HeldRows {
       for (int r = 0; r < 2; ++r) {
         const int i = first + 16 * m + 8 * r + lane_id() / 4;
         const bool valid = i < head.count;
-        const bfloat16* const row = head.row(valid ? i : 0);
+        const bfloat16* const row = head.row(min(i, head.count - 1));
 #pragma unroll
         for (int c = 0; c < chunks; c += 4) {
           std::uint32_t w[4] = {};
@@ -306,7 +317,7 @@ __device__ __forceinline__ void store_rows(const HeadRows<bfloat16>& head, int f
   for (int r = 0; r < 2; ++r) {
     const int i = first + 8 * r + lane_id() / 4;
     const bool valid = i < head.count;
-    bfloat16* const row = head.row(valid ? i : 0);
+    bfloat16* const row = head.row(min(i, head.count - 1));
 #pragma unroll
     for (int c = 0; c < chunks; c += 4) {
       std::uint32_t w[4] = {};

@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 
+#include <tinygpt/gpu/capability.cuh>
 #include <tinygpt/gpu/check.cuh>
 #include <tinygpt/gpu/device_memory.cuh>
 #include <tinygpt/gpu/matmul_engine.cuh>
@@ -17,12 +18,6 @@
 #include <tinygpt/layout/dtype.hpp>
 
 namespace tinygpt::gpu {
-
-/// Is a GPU of this compute capability enough for numbers of type E? bfloat16 products and copies begin with Ampere.
-template <class E>
-constexpr bool capable(int major, int minor) {
-  return std::is_same_v<E, bfloat16> ? major >= 8 : 10 * major + minor >= 75;
-}
 
 namespace detail {
 
@@ -55,11 +50,14 @@ template <class E> class Context {
   using accumulator = float;
   using Recording = gpu::Recording;
 
-  /// `device` counts as CUDA does. Throws Error where it is not to be had, or cuBLASLt is not.
-  explicit Context(int device = 0) : properties_(detail::chosen_device<E>(device)), matmul_(properties_) {
+  /// `device` counts as CUDA does; `workspace` is what gpu/memory.cuh says that the operations want, in bytes. Throws Error
+  /// where one of them is not to be had, or cuBLASLt is not.
+  explicit Context(int device = 0, std::int64_t workspace = 0)
+      : properties_(detail::chosen_device<E>(device)), matmul_(properties_) {
     cudaStream_t stream = nullptr;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     stream_.reset(stream);
+    reserve_scratch(workspace - most_matmul_workspace);  // the rest is the matrix products'
   }
 
   cudaStream_t stream() const { return stream_.get(); }

@@ -161,9 +161,9 @@ void embed(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, Tok
 }
 
 /// Bytes of scratch of embed_backward: the order of the tokens, and two edges of each run.
-template <int V, int C> constexpr std::int64_t embed_backward_scratch(std::int64_t tokens) {
-  const std::int64_t order = (token_order_scratch<V>(tokens) + 255) / 256 * 256;
-  return order + TokenRuns(tokens).runs * 2 * C * static_cast<std::int64_t>(sizeof(float));
+constexpr std::int64_t embed_backward_scratch(std::int64_t tokens, int vocab, int width) {
+  const std::int64_t order = (token_order_scratch(tokens, vocab) + 255) / 256 * 256;
+  return order + TokenRuns(tokens).runs * 2 * width * static_cast<std::int64_t>(sizeof(float));
 }
 
 /// d_token_embedding, d_position_embedding +=; positions begin at 0.
@@ -176,9 +176,9 @@ void embed_backward(Context<E>& ctx, Tensor<float, Vocab<V>, Embd<C>> d_token_em
   const int B = tokens.template extent<Batch>(), T = tokens.template extent<Time>();
   if (places == 0) return;
   const TokenRuns deal(places);
-  auto* const scratch = static_cast<std::byte*>(ctx.scratch(embed_backward_scratch<V, C>(places)));
+  auto* const scratch = static_cast<std::byte*>(ctx.scratch(embed_backward_scratch(places, V, C)));
   const std::int32_t* const order = token_order<V>(ctx, scratch, tokens.data(), places);
-  auto* const edges = reinterpret_cast<float*>(scratch + (token_order_scratch<V>(places) + 255) / 256 * 256);
+  auto* const edges = reinterpret_cast<float*>(scratch + (token_order_scratch(places, V) + 255) / 256 * 256);
   const Grid grid{blocks_for(deal.runs * strips, warps<token_sum_threads>), token_sum_threads, 0, ctx.stream()};
   launch<token_sum_kernel<E, C>>(grid, d_token_embedding.data(), edges, d_residual.data(), tokens.data(), order, places,
                                  deal.size, deal.runs, T, dropout);

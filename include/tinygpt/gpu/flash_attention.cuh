@@ -42,10 +42,8 @@ __global__ void __launch_bounds__(flash_threads, 2)
   constexpr int width = Cut::width, row_tiles = Cut::row_tiles, keys = Cut::keys;
   auto& shared = shared_memory<typename Cut::Shared>();
 
-  const int heads = shape.sequences * shape.query_heads;
-  const int tile = static_cast<int>((gridDim.x - 1 - blockIdx.x) / heads);  // the late queries, the longest work, first
-  const int b = static_cast<int>(blockIdx.x) % heads / shape.query_heads;
-  const int h = static_cast<int>(blockIdx.x) % heads % shape.query_heads, kv = h / shape.group();
+  const BlockPlace place(gridDim.x - 1 - blockIdx.x, shape.sequences, shape.query_heads);  // the longest work first
+  const int tile = place.tile, b = place.sequence, h = place.head, kv = h / shape.group();
   const int g = lane_id() / 4, t = lane_id() % 4;
   const int first = first_position();
   const int row0 = tile * Cut::queries + warp_id() * 16 * row_tiles;  // of this warp
@@ -188,7 +186,7 @@ __global__ void __launch_bounds__(flash_threads, 2)
     for (int r = 0; r < 2; ++r) {
       const float sum = warp_sum<4>(total[m][r]);
       const int i = row0 + 16 * m + 8 * r + g;
-      factor[r] = kept_scale / sum;
+      factor[r] = __fdividef(kept_scale, sum);  // exact to 2 units in the last place of a float
       if (lse != nullptr && t == 0 && i < shape.queries) {
         lse[(static_cast<std::int64_t>(b) * shape.queries + i) * shape.query_heads + h] =
             top[m][r] * shape.scale + logf(sum);
@@ -262,25 +260,22 @@ __global__ void __launch_bounds__(flash_threads, (FlashBackward<D, resident, dro
   auto& shared = shared_memory<typename Cut::Shared>();
 
   const int time = shape.queries, group = shape.group();
-  const int heads = shape.sequences * (keys_stay ? shape.kv_heads : shape.query_heads);
-  const int tile = static_cast<int>((keys_stay ? blockIdx.x : gridDim.x - 1 - blockIdx.x) / heads);  // long ones first
-  const int b = static_cast<int>(blockIdx.x) % heads / (heads / shape.sequences);
-  const int h = static_cast<int>(blockIdx.x) % heads % (heads / shape.sequences), kv = keys_stay ? h : h / group;
+  const BlockPlace place(keys_stay ? blockIdx.x : gridDim.x - 1 - blockIdx.x, shape.sequences,
+                         keys_stay ? shape.kv_heads : shape.query_heads);  // the longest work first
+  const int tile = place.tile, b = place.sequence, h = place.head, kv = keys_stay ? h : h / group;
   const int g = lane_id() / 4, t = lane_id() % 4;
   const int row0 = tile * Cut::rows + warp_id() * 16 * row_tiles;  // of this warp
   const float scale2 = shape.scale * log2_of_e, kept_scale = dropping == Dropping::yes ? dropout.scale() : 1.0f;
 
   // Tiles of one head that meet this block: keys up to the diagonal, or queries from it on, of each head of the group.
   const int begin = keys_stay ? tile * Cut::rows / columns : 0;
-  const int end = (keys_stay ? time : min(time, (tile + 1) * Cut::rows)) + columns - 1;
-  const int tiles = end / columns - begin;
+  const int end = keys_stay ? time : min(time, (tile + 1) * Cut::rows);
+  const int tiles = (end + columns - 1) / columns - begin;
   const int steps = keys_stay ? tiles * group : tiles;
-  const auto head_of = [&](int step) { return keys_stay ? kv * group + step / tiles : h; };
   const auto statistics_of = [&](int head) {
     return statistics + (static_cast<std::int64_t>(b) * shape.query_heads + head) * statistics_rows(time);
   };
-  const auto load = [&](int step) {
-    const int stage = step % 2, first = (begin + step % tiles) * columns, head = head_of(step);
+  const auto load = [&](int stage, int first, int head) {
     load_tile<D, columns, flash_threads>(
         shared.x[stage], keys_stay ? q.template head<D>(b, head, time) : k.template head<D>(b, kv, time), first);
     load_tile<D, columns, flash_threads>(
@@ -292,7 +287,8 @@ __global__ void __launch_bounds__(flash_threads, (FlashBackward<D, resident, dro
     cp_async_commit();
   };
 
-  load(0);
+  int column_begin = begin * columns, head = keys_stay ? kv * group : h;  // of the tiles of a step
+  load(0, column_begin, head);
   HeldRows<D, row_tiles> x, z;
   x.load(keys_stay ? k.template head<D>(b, kv, time) : q.template head<D>(b, h, time), row0);
   z.load(keys_stay ? v.template head<D>(b, kv, time) : d_y.template head<D>(b, h, time), row0);
@@ -316,13 +312,16 @@ __global__ void __launch_bounds__(flash_threads, (FlashBackward<D, resident, dro
   for (int step = 0; step < steps; ++step) {
     cp_async_wait<0>();
     __syncthreads();  // this step's tiles are there for all, and those of the step before have been read by all
-    if (step + 1 < steps) load(step + 1);
+    const int first_column = column_begin;
+    const WeightsMask mask(dropout, static_cast<std::int64_t>(b) * shape.query_heads + head);
+    column_begin += columns;
+    if (keys_stay && column_begin >= end) column_begin = begin * columns, ++head;
+    if (step + 1 < steps) load((step + 1) % 2, column_begin, head);
     const bfloat16 *x_tile = shared.x[step % 2], *z_tile = shared.z[step % 2];
-    const WeightsMask mask(dropout, static_cast<std::int64_t>(b) * shape.query_heads + head_of(step));
 
 #pragma unroll 1
     for (int c = 0; c < columns; c += 16) {
-      const int column0 = (begin + step % tiles) * columns + c;
+      const int column0 = first_column + c;
       if (keys_stay ? column0 + 15 < row0 : column0 > row0 + 16 * row_tiles - 1) continue;  // nothing of it is seen
 
       float s[row_tiles][2][4] = {}, d_p[row_tiles][2][4] = {};

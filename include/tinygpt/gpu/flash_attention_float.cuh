@@ -104,17 +104,15 @@ template <int D> struct PlainForwardShared {
 
 /// As flash_forward.
 template <class E, int D, Dropping dropping>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     plain_forward(HeadArray<E> y, float* lse, HeadArray<const E> q, HeadArray<const E> k, HeadArray<const E> v,
                   AttentionShape shape, Deferred<int> first_position, Dropout dropout) {
   constexpr int queries = plain_forward_cut<D>().rows, keys = plain_forward_cut<D>().columns;
   constexpr int R = queries / plain_side, C = keys / plain_side, columns = padded_head<D> / plain_side;
   auto& shared = shared_memory<PlainForwardShared<D>>();
 
-  const int heads = shape.sequences * shape.query_heads;
-  const int tile = static_cast<int>((gridDim.x - 1 - blockIdx.x) / heads);  // the late queries, the longest work, first
-  const int b = static_cast<int>(blockIdx.x) % heads / shape.query_heads;
-  const int h = static_cast<int>(blockIdx.x) % heads % shape.query_heads, kv = h / shape.group();
+  const BlockPlace place(gridDim.x - 1 - blockIdx.x, shape.sequences, shape.query_heads);  // the longest work first
+  const int tile = place.tile, b = place.sequence, h = place.head, kv = h / shape.group();
   const int tx = static_cast<int>(threadIdx.x) % plain_side, ty = static_cast<int>(threadIdx.x) / plain_side;
   const int first = first_position(), row0 = tile * queries;
   const int seen = first + min(shape.queries, row0 + queries);
@@ -201,7 +199,7 @@ template <int D> struct PlainBackwardShared {
 
 /// As flash_backward.
 template <class E, int D, Resident resident, Dropping dropping>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     plain_backward(HeadArray<E> d_x, HeadArray<E> d_z, HeadArray<const E> d_y, HeadArray<const E> q,
                    HeadArray<const E> k, HeadArray<const E> v, const QueryStatistics* statistics, AttentionShape shape,
                    Dropout dropout) {
@@ -212,10 +210,9 @@ __global__ void __launch_bounds__(plain_threads)
   auto& shared = shared_memory<PlainBackwardShared<D>>();
 
   const int time = shape.queries, group = shape.group();
-  const int heads = shape.sequences * (keys_stay ? shape.kv_heads : shape.query_heads);
-  const int tile = static_cast<int>((keys_stay ? blockIdx.x : gridDim.x - 1 - blockIdx.x) / heads);  // long ones first
-  const int b = static_cast<int>(blockIdx.x) % heads / (heads / shape.sequences);
-  const int h = static_cast<int>(blockIdx.x) % heads % (heads / shape.sequences), kv = keys_stay ? h : h / group;
+  const BlockPlace place(keys_stay ? blockIdx.x : gridDim.x - 1 - blockIdx.x, shape.sequences,
+                         keys_stay ? shape.kv_heads : shape.query_heads);  // the longest work first
+  const int tile = place.tile, b = place.sequence, h = place.head, kv = keys_stay ? h : h / group;
   const int tx = static_cast<int>(threadIdx.x) % plain_side, ty = static_cast<int>(threadIdx.x) / plain_side;
   const int row0 = tile * rows;
   const float kept_scale = dropping == Dropping::yes ? dropout.scale() : 1.0f;

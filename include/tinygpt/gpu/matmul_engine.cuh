@@ -24,6 +24,7 @@ namespace tinygpt::gpu {
 /// Bytes of workspace for algorithms that split a sum, on a GPU of compute capability `major`. Source: cuBLAS library, the
 /// sizes that cublasSetWorkspace() recommends.
 constexpr std::int64_t matmul_workspace(int major) { return std::int64_t{major >= 9 ? 32 : 4} << 20; }
+inline constexpr std::int64_t most_matmul_workspace = matmul_workspace(9);
 
 class MatmulEngine {
  public:

@@ -59,19 +59,21 @@ class PlanFile {
   }
 
   /// What the file holds for this key and usable(it) accepts; else what choose() says, once it is in the file. Nothing
-  /// where the file cannot be written. Other programs that choose at the same time wait, and find what this one chose.
+  /// where the file cannot be written, and nothing from then on. Other programs that choose at the same time wait, and find
+  /// what this one chose.
   template <class Usable, class Choose>
   std::optional<AlgorithmBits> find_or_choose(const std::string& key, Usable&& usable, Choose&& choose) {
     if (path_.empty()) return std::nullopt;
     const Lock lock(path_);
-    if (!lock) return std::nullopt;
-    auto plans = read();
-    if (const auto found = plans.find(key); found != plans.end() && usable(found->second)) return found->second;
-    if (!write(plans)) return std::nullopt;  // before choosing, which takes time
-    const AlgorithmBits chosen = choose();
-    plans[key] = chosen;
-    if (!write(plans)) return std::nullopt;
-    return chosen;
+    if (lock) {
+      auto plans = read();
+      if (const auto found = plans.find(key); found != plans.end() && usable(found->second)) return found->second;
+      const AlgorithmBits chosen = choose();
+      plans[key] = chosen;
+      if (write(plans)) return chosen;
+    }
+    path_.clear();
+    return std::nullopt;
   }
 
  private:

@@ -125,7 +125,7 @@ template <int D> struct QkNormBackwardShared { float sums[warps<head_threads>][D
 /// d_qkv in place: rotated back, then through the norm. A block is a part of the rows, first all of its queries, then
 /// all of its keys; partials[part][0] is the gradient of q_norm, [1] of k_norm.
 template <class E, int Q, int KV, int D>
-__global__ void __launch_bounds__(head_threads)
+__global__ void __launch_bounds__(head_threads, 2)
     qk_norm_backward_kernel(E* d_qkv, float* partials, const E* raw, const float* rstd, const E* q_norm,
                             const E* k_norm, const float* rope, std::int64_t rows, std::int64_t rows_per_part, int T) {
   using Head = HeadLanes<E, D>;

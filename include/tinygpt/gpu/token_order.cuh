@@ -11,11 +11,17 @@
 namespace tinygpt::gpu {
 
 /// Passes over digits of at most 9 bits, as few as a vocabulary needs: two up to 262,144.
-template <int V> struct TokenDigits {
-  static constexpr int total = V <= 1 ? 1 : std::bit_width(static_cast<unsigned>(V - 1));
-  static constexpr int passes = (total + 8) / 9;
-  static constexpr int bits = (total + passes - 1) / passes;
-  static constexpr int count = 1 << bits;  ///< values of a digit
+struct TokenDigits {
+  int passes, bits;
+
+  constexpr explicit TokenDigits(int vocab)
+      : passes((total(vocab) + 8) / 9), bits((total(vocab) + passes - 1) / passes) {}
+
+  /// Values of a digit.
+  constexpr int count() const { return 1 << bits; }
+
+ private:
+  static constexpr int total(int vocab) { return vocab <= 1 ? 1 : std::bit_width(static_cast<unsigned>(vocab - 1)); }
 };
 
 inline constexpr int order_threads = 256;
@@ -127,25 +133,25 @@ __global__ void __launch_bounds__(order_threads)
 }
 
 /// Bytes of scratch of token_order: two orders and the counts.
-template <int V> constexpr std::int64_t token_order_scratch(std::int64_t tokens) {
-  return (2 * tokens + order_tiles(tokens) * TokenDigits<V>::count) * static_cast<std::int64_t>(sizeof(std::int32_t));
+constexpr std::int64_t token_order_scratch(std::int64_t tokens, int vocab) {
+  return (2 * tokens + order_tiles(tokens) * TokenDigits(vocab).count()) * static_cast<std::int64_t>(sizeof(std::int32_t));
 }
 
 /// The places 0 ... size - 1 ordered by tokens[place], equal ones by place; in `scratch`.
 template <int V, class E>
 const std::int32_t* token_order(Context<E>& ctx, void* scratch, const std::int32_t* tokens, std::int64_t size) {
-  using Digits = TokenDigits<V>;
+  constexpr TokenDigits digits(V);
   auto* const orders = static_cast<std::int32_t*>(scratch);
   auto* const counts = orders + 2 * size;
   const auto tiles = static_cast<unsigned>(order_tiles(size));
   const std::int32_t* order = nullptr;
-  for (int pass = 0; pass < Digits::passes; ++pass) {
+  for (int pass = 0; pass < digits.passes; ++pass) {
     std::int32_t* const after = orders + pass % 2 * size;
-    const int shift = pass * Digits::bits;
-    launch<digit_count_kernel<Digits::bits>>(
-        Grid{tiles, order_threads, sizeof(DigitCountShared<Digits::count>), ctx.stream()}, counts, tokens, order, size,
+    const int shift = pass * digits.bits;
+    launch<digit_count_kernel<digits.bits>>(
+        Grid{tiles, order_threads, sizeof(DigitCountShared<digits.count()>), ctx.stream()}, counts, tokens, order, size,
         shift);
-    launch<place_kernel<Digits::bits>>(Grid{tiles, order_threads, sizeof(PlaceShared<Digits::count>), ctx.stream()},
+    launch<place_kernel<digits.bits>>(Grid{tiles, order_threads, sizeof(PlaceShared<digits.count()>), ctx.stream()},
                                        after, tokens, order, counts, size, shift);
     order = after;
   }

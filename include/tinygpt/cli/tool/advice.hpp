@@ -54,14 +54,14 @@ struct FitRow {
   bool fits() const { return largest_recomputing > 0; }
 };
 
-inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Precision precision,
+inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, TrainsOn on,
                       const std::optional<Throughput>& throughput, const Data& data) {
   FitRow row{.preset = &preset, .config = preset.config};
   if (context > 0) row.config.ctx = context;
   row.parameters = ParamTable(row.config).param_count();
   row.wanted = tokens_per_parameter * static_cast<double>(row.parameters);
   const auto largest = [&](Recompute recompute) {
-    return largest_batch(row.config, memory, precision, recompute, most_batch);
+    return largest_batch(row.config, memory, on, recompute, most_batch);
   };
   row.largest = largest(Recompute::none);
   row.largest_recomputing = largest(Recompute::blocks);
@@ -80,7 +80,7 @@ inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Pr
     row.accumulation = (sequences + std::min(own, most) - 1) / std::min(own, most);
     row.batch = (sequences + row.accumulation - 1) / row.accumulation;
   }
-  row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), precision, row.recompute);
+  row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), on, row.recompute);
   if (throughput) {
     const double available = useful_passes * data.tokens_for(row.config);
     constexpr double repeated = 4.0 / 3;  // forward, forward again, and backward, which is two of it

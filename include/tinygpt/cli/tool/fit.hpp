@@ -6,7 +6,9 @@
 namespace tinygpt::cli::tool {
 
 struct FitFlags {
-  std::string memory, data_size, tokens, precision = "float32", backend, family;
+  std::string memory, data_size, tokens, family;
+  std::optional<Precision> precision;
+  std::optional<Backend> backend;
   std::string throughput_of, tokens_per_second, measured_on, within = Limit{}.text;
   int context = 0;
   bool json = false;
@@ -19,8 +21,10 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
   add_number<int>(app, "--context", "Train at this context", "the preset's",
                   Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
                   [&](int n) { flags.context = n; });
-  add_text(app, "--precision", "float32 or bf16 (default float32)", "WORD", flags.precision);
-  add_text(app, "--backend", "cpu or gpu (default gpu where a card is found)", "WORD", flags.backend);
+  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, else float32", config_text::precisions,
+                        [&](Precision p) { flags.precision = p; });
+  add_choice<Backend>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
+                      [&](Backend b) { flags.backend = b; });
   add_text(app, "--family", "Only presets of this family", "F", flags.family);
   add_path(app, "--throughput-of", "Take the rate from the metrics.jsonl of this run", "FILE", flags.throughput_of);
   add_text(app, "--tokens-per-second", "Take this rate", "N", flags.tokens_per_second);
@@ -32,9 +36,7 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
 /// What was asked, checked and with its defaults.
 struct FitQuestion {
   Memory memory;
-  std::string backend;
-  Precision precision = Precision::float32;
-  bool plan = false;  ///< for a backend or precision that is not built yet
+  TrainsOn on;
   std::optional<Throughput> throughput;
   Data data;
   Limit within;
@@ -42,12 +44,6 @@ struct FitQuestion {
 
 inline FitQuestion question(const FitFlags& flags) {
   FitQuestion q;
-  if (flags.precision != "float32" && flags.precision != "bf16") {
-    throw UsageError("--precision must be float32 or bf16, not '" + printable(flags.precision) + "': see --help");
-  }
-  if (!flags.backend.empty() && flags.backend != "cpu" && flags.backend != "gpu") {
-    throw UsageError("--backend must be cpu or gpu, not '" + printable(flags.backend) + "': see --help");
-  }
   if (!flags.data_size.empty() && !flags.tokens.empty()) {
     throw UsageError("--data-size and --tokens contradict each other: leave one of them out");
   }
@@ -57,12 +53,11 @@ inline FitQuestion question(const FitFlags& flags) {
   if (!flags.measured_on.empty() && flags.tokens_per_second.empty()) {
     throw UsageError("--measured-on says whose rate --tokens-per-second is: give both");
   }
-  q.precision = flags.precision == "bf16" ? Precision::bf16 : Precision::float32;
   // The card is asked only where its answer counts: a driver takes its time to begin.
-  const bool ask = flags.backend.empty() || (flags.backend == "gpu" && flags.memory.empty());
+  const bool ask = !flags.backend || (flags.backend == Backend::gpu && flags.memory.empty());
   const std::optional<Memory> card = ask ? gpu_memory() : std::nullopt;
-  q.backend = !flags.backend.empty() ? flags.backend : card ? "gpu" : "cpu";
-  q.plan = q.backend == "gpu" || q.precision == Precision::bf16;
+  q.on.backend = flags.backend.value_or(card ? Backend::gpu : Backend::cpu);
+  q.on.precision = flags.precision.value_or(q.on.backend == Backend::gpu ? bf16 : float32);
   if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
   if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
   q.within = {parse_duration("--within", flags.within), flags.within};
@@ -72,15 +67,15 @@ inline FitQuestion question(const FitFlags& flags) {
     const Config* const of = flags.measured_on.empty() ? nullptr : &preset_named(flags.measured_on).config;
     q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), of, Evidence::stated,
                                     "--tokens-per-second");
-  } else if (q.backend == "cpu") {
+  } else if (q.on.backend == Backend::cpu) {
     q.throughput = assumed_throughput(cpu::hardware_threads());
   }
   if (!flags.memory.empty()) {
     q.memory = {parse_bytes("--memory", flags.memory), "--memory"};
   } else {
-    const auto found = q.backend == "gpu" ? card : machine_memory();
+    const auto found = q.on.backend == Backend::gpu ? card : machine_memory();
     if (!found) {
-      throw UsageError(q.backend == "gpu" ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
+      throw UsageError(q.on.backend == Backend::gpu ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
                                           : "this system does not say how much memory it has: give --memory 8GiB");
     }
     q.memory = *found;
@@ -96,9 +91,8 @@ inline std::string data_text(const Data& data) {
 inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take) {
   Report report{{"memory_bytes", q.memory.bytes},
                 {"memory_source", q.memory.source},
-                {"precision", q.precision == Precision::bf16 ? "bf16" : "float32"},
-                {"backend", q.backend},
-                {"planned", q.plan},
+                {"precision", config_text::word_of(config_text::precisions, q.on.precision)},
+                {"backend", config_text::word_of(backends, q.on.backend)},
                 {"within_seconds", q.within.seconds}};
   if (q.throughput) {
     report["rate"] = {{"assumed", q.throughput->evidence == Evidence::assumed}, {"source", q.throughput->source}};
@@ -132,7 +126,7 @@ inline Exit run(const FitFlags& flags) {
   std::vector<FitRow> rows;
   for (const Preset& preset : presets::registry) {
     if (flags.family.empty() || preset.family == flags.family) {
-      rows.push_back(fit_row(preset, flags.context, q.memory.bytes, q.precision, q.throughput, q.data));
+      rows.push_back(fit_row(preset, flags.context, q.memory.bytes, q.on, q.throughput, q.data));
     }
   }
   if (rows.empty())
@@ -142,9 +136,12 @@ inline Exit run(const FitFlags& flags) {
 
   std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), printable(q.memory.source).c_str(),
               data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
-  if (q.plan) {
-    std::printf("A plan: %s on the %s is not built yet; what its libraries take beside the arena is not counted.\n",
-                flags.precision.c_str(), q.backend.c_str());
+  const std::string precision = config_text::word_of(config_text::precisions, q.on.precision);
+  if (q.on.backend == Backend::gpu) {
+    std::printf("In %s on the gpu; what CUDA takes for itself and its kernels, some hundred MiB, is not counted.\n",
+                precision.c_str());
+  } else if (q.on.precision == bf16) {
+    std::printf("A plan: the cpu backend computes in float32 only.\n");
   }
   const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
   std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",

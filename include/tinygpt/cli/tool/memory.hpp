@@ -1,4 +1,4 @@
-// How much memory there is, and how large a batch it takes, for what exists and for what is planned.
+// How much memory there is, and how large a batch it takes, on either backend.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/cli/backend.hpp>
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/nvml.hpp>
 #include <tinygpt/cpu/memory.hpp>
@@ -44,21 +45,28 @@ inline std::optional<Memory> machine_memory() {
   return memory;
 }
 
-/// Bytes to train on a batch: what train of the program allocates, its text left out.
-inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, Precision precision,
+/// What trains, and in which numbers.
+struct TrainsOn {
+  Backend backend = Backend::cpu;
+  Precision precision = float32;
+};
+
+/// Bytes to train on a batch: what train of the program allocates, its text left out. On a GPU CUDA's own part and the
+/// scratch of its kernels, some hundred MiB, are left out too: only the program on the card knows them.
+inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, TrainsOn on,
                                         Recompute recompute = Recompute::none) {
-  return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, precision, recompute) +
-         cpu::train_workspace(c, c.ctx, cpu::hardware_threads());
+  return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, on.precision, recompute) +
+         (on.backend == Backend::cpu ? cpu::train_workspace(c, c.ctx, cpu::hardware_threads()) : 0);
 }
 
 /// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even
 /// one sequence does.
-inline std::int64_t largest_batch(const Config& c, std::int64_t memory, Precision precision,
+inline std::int64_t largest_batch(const Config& c, std::int64_t memory, TrainsOn on,
                                   Recompute recompute = Recompute::none, std::int64_t most = 4096) {
   std::int64_t fits = 0, too_large = most + 1;
   while (too_large - fits > 1) {
     const std::int64_t middle = fits + (too_large - fits) / 2;
-    (planned_train_bytes(c, middle, precision, recompute) <= memory ? fits : too_large) = middle;
+    (planned_train_bytes(c, middle, on, recompute) <= memory ? fits : too_large) = middle;
   }
   return fits;
 }

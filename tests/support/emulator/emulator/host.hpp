@@ -398,3 +398,12 @@ inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute
                     (value >= 0 && static_cast<std::size_t>(value) <= emulator::Limits{}.shared_per_block);
   return fits ? cudaSuccess : emulator::report(cudaErrorInvalidValue);
 }
+
+/// The emulated device has the code of every kernel.
+struct cudaFuncAttributes {
+  int binaryVersion, ptxVersion;
+};
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {86, 86};
+  return cudaSuccess;
+}

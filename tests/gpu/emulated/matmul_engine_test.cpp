@@ -5,7 +5,6 @@
 #include <atomic>
 #include <catch.hpp>
 #include <chrono>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <thread>
