@@ -62,9 +62,10 @@ template <class E, int D> struct DecodeCut {
   static constexpr int together = decode_threads / lanes;        ///< positions side by side in the block
 };
 
-/// Keys and values of the new position go into the cache; `results` [query head][split].
+/// Keys and values of the new position go into the cache; `results` [query head][split]. With one head four blocks share a
+/// multiprocessor; were ptxas not told, it would rather spill than have no more than four.
 template <class E, int D, int Heads>
-__global__ void __launch_bounds__(decode_threads)
+__global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
     decode_split(SplitResult<D>* results, E* keys, E* values, const E* qkv, AttentionShape shape, int splits,
                  Deferred<int> first_position) {
   using Cut = DecodeCut<E, D>;
