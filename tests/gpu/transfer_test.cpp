@@ -55,7 +55,8 @@ TEST_CASE("What was copied in is what comes out, from one number to more than th
     const gpu::DeviceMemory memory = gpu::allocate(ctx, static_cast<std::int64_t>(n * sizeof(int)));
     auto* const to = reinterpret_cast<int*>(const_cast<std::byte*>(memory.data()));
     gpu::copy_in(ctx, to, std::span<const int>(numbers(n, 3)));
-    CHECK(out(ctx, to, n) == numbers(n, 3));
+    const bool same = out(ctx, to, n) == numbers(n, 3);  // millions of them would not be read when printed
+    CHECK(same);
   }
 }
 
