@@ -25,6 +25,9 @@ PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
 TINY = ["--batch-size", "1", "--eval-iters", "1", "--warmup-iters", "2"]  # steps of a few milliseconds
 
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these tests are of the cpu, whatever the machine has
+
+
 def run(*arguments, timeout=300, **options):
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, timeout=timeout, **options)
 
@@ -105,7 +108,8 @@ class HelpAndInfo(Case):
         text = run("train", "--help").stdout.decode()
         for name, value in defaults.items():
             if name != "min_learning_rate":
-                self.assertRegex(text, rf"--{name.replace('_', '-')} .*\(default {value:g}\)")
+                word = value if isinstance(value, str) else f"{value:g}"
+                self.assertRegex(text, rf"--{name.replace('_', '-')} .*\(default {word}\)")
         out = self.dir / "m"
         self.train(out, "--max-iters", 2, "--batch-size", 1)
         options = json.loads((self.newest(out) / "trainer_state.json").read_text())["options"]
@@ -371,6 +375,22 @@ class Training(Case):
         self.refused(run("train", "--input-file", self.text, "--out", self.dir / "m", "--recompute", "all"), 2,
                      "--recompute must be one of none, activations, blocks, not 'all'")
 
+    def test_the_backend_is_told_with_its_reason(self):
+        out = self.dir / "m"
+        told = self.train(out, "--max-iters", 1, "--threads", 1).stdout.decode().splitlines()[0]
+        self.assertRegex(told, r"^backend: cpu, 1 thread, float32 \((there is no NVIDIA driver|.*no GPU.*|.*without CUDA)\)$")
+        asked = self.train(out, "--max-iters", 2, "--resume", "--backend", "cpu", "--precision", "float32")
+        self.assertRegex(asked.stdout.decode(), r"^backend: cpu, \d+ threads?, float32 \(as asked for\)")
+        written = run("generate", "--model", out, "--max-new-tokens", 5, "--backend", "cpu")
+        self.assertEqual(written.returncode, 0, written.stderr)
+        new = self.dir / "new"
+        self.refused(self.train(new, "--backend", "gpu", check=False), 1, "--backend gpu cannot be had", "--backend cpu")
+        self.refused(run("generate", "--model", out, "--backend", "gpu"), 1, "--backend gpu cannot be had")
+        self.refused(self.train(new, "--precision", "bf16", check=False), 1, "--precision bf16 cannot be had")
+        self.refused(self.train(new, "--backend", "tpu", check=False), 2, "--backend must be one of gpu, cpu")
+        self.refused(self.train(new, "--precision", "fp8", check=False), 2, "--precision must be one of float32, bf16")
+        self.assertFalse(new.exists())
+
     def test_threads_do_not_change_the_result(self):
         weights = []
         for threads in (1, 2):
@@ -415,7 +435,7 @@ class Training(Case):
         begun = time.monotonic()
         result = self.train(self.dir / "m", "--batch-size", 1000000, check=False)
         self.refused(result, 3, "--batch-size 1000000", "is the largest that fits", "--grad-accum-steps")
-        self.assertRegex(result.stdout.decode(), r"^memory to train with --batch-size 1000000: [\d.]+ GiB: weights ")
+        self.assertRegex(result.stdout.decode(), r"(?m)^memory to train with --batch-size 1000000: [\d.]+ GiB: weights ")
         self.assertLess(time.monotonic() - begun, 5)  # before anything was allocated
         self.assertFalse((self.dir / "m").exists())
         largest = int(re.search(r"--batch-size (\d+) is the largest", result.stderr.decode())[1])
@@ -432,7 +452,7 @@ class Training(Case):
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             self.assertEqual(process.returncode, 0)
-            told = re.match(r"memory to train with --batch-size \d+: ([\d.]+) ([MG])iB", text)
+            told = re.search(r"(?m)^memory to train with --batch-size \d+: ([\d.]+) ([MG])iB", text)
             predicted = float(told[1]) * {"M": 1 << 20, "G": 1 << 30}[told[2]]
             if not sanitized():  # the 4 MiB that an empty process takes are within the tolerance
                 self.assertAlmostEqual(usage.ru_maxrss * 1024 / predicted, 1, delta=0.05)
