@@ -9,15 +9,17 @@ using namespace tinygpt;
 
 static_assert(presets::registry.size() == 44);  // 14 classic, 4 gpt2, 5 factory, 15 modern, 6 consumer
 
+// (Compared by name and not by address, which g++ 12 does not call constant under the sanitizers.)
 constexpr bool names_differ() {
   for (const Preset& preset : presets::registry) {
-    if (presets::find(preset.name) != &preset) return false;
+    int of_that_name = 0;
+    for (const Preset& other : presets::registry) of_that_name += other.name == preset.name;
+    if (of_that_name != 1 || presets::find(preset.name)->name != preset.name) return false;
   }
   return true;
 }
 static_assert(names_differ());
-static_assert(presets::find("tiny") != nullptr && presets::find("tiny_chat") == nullptr &&
-              presets::find("") == nullptr);
+static_assert(!presets::find("tiny_chat") && !presets::find(""));
 
 /// By the formulas of the documents, which share no code with the table of tensors.
 constexpr std::int64_t by_formula(const Config& c) {
