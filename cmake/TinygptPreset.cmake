@@ -12,7 +12,8 @@
 # are those of NAME in PRESETS, an array of tinygpt::Preset. A JSON config has both: its words are in
 # docs/how-to/from-a-json-config.md.
 #
-# Where the build has CUDA (the target tinygpt::gpu), the program has the gpu backend beside the cpu.
+# Where the build has CUDA (the target tinygpt::gpu), the program has the gpu backend beside the cpu. nvcc then reads the
+# header too, so it includes <tinygpt/model/gpt.hpp> and not <tinygpt/tinygpt.hpp>, whose vectors are beyond nvcc.
 #
 # With TINYGPT_NATIVE on (as it is in this project; a consumer sets it) the program is for the processor of this machine,
 # which makes training several times faster.

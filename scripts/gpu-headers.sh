@@ -58,6 +58,10 @@ set(PACKAGE_VERSION_COMPATIBLE TRUE)
 CMAKE
 }
 
+if [ -e "$out" ] && [ ! -e "$out/share/cmake/Eigen3" ]; then
+  echo "gpu-headers: $out is there and was not made by this script: give a folder that is not there" >&2
+  exit 1
+fi
 rm -rf "$out"
 pack Eigen3 Eigen3::Eigen eigen3 libeigen3-dev Eigen/Dense
 pack Catch2 Catch2::Catch2 . catch2 catch2/catch.hpp

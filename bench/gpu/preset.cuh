@@ -9,6 +9,7 @@
 
 #include <timing.cuh>
 
+#include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/generate/generator.hpp>
 #include <tinygpt/gpu/gpu.cuh>
 #include <tinygpt/train/trainer.hpp>

@@ -281,7 +281,7 @@ class Fit(Case):
         cpu = self.json("fit", "--memory", "24GiB")
         self.assertEqual((cpu["backend"], cpu["precision"]), ("cpu", "float32"))
         for half, whole in zip(gpu["presets"], cpu["presets"]):
-            if 0 < whole["largest_batch"] < 4096:
+            if 8 < whole["largest_batch"] < 4096:  # activations, which halve, outweigh parameters, which take more
                 self.assertGreater(half["largest_batch"], whole["largest_batch"])
 
     def test_without_memory_it_is_the_machines(self):

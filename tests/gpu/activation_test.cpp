@@ -10,8 +10,7 @@ using namespace tinygpt::test;
 
 namespace {
 
-template <ActivationKind K, class E, int F>
-void compare(int batch, int time, unsigned seed) {
+template <ActivationKind K, class E, int F> void compare(int batch, int time, unsigned seed) {
   gpu::Context<E> ctx;
   reference::Context<double> exact;
   using Rows = FfnIn<F, K>;
@@ -36,8 +35,7 @@ void compare(int batch, int time, unsigned seed) {
   CHECK(d_pre.from_gpu() == pre.from_gpu());
 }
 
-template <ActivationKind K, class E>
-void sweep() {
+template <ActivationKind K, class E> void sweep() {
   unsigned seed = 10;
   const auto one = [&]<int F>() {
     for (int i = 0; i < std::max(4, test::shapes() / 6); ++i, seed += 4) {

@@ -1,4 +1,5 @@
-// gpu/embedding.cuh against the reference: tokens that are rare, frequent or all the same, and the order they are summed in.
+// gpu/embedding.cuh against the reference: tokens that are rare, frequent or all the same, and the order they are
+// summed in.
 #include <algorithm>
 #include <numeric>
 
@@ -25,8 +26,7 @@ std::vector<std::int32_t> tokens_of(std::size_t n, int vocabulary, Spread spread
   return tokens;
 }
 
-template <int V>
-void order_is_stable(std::size_t n, Spread spread) {
+template <int V> void order_is_stable(std::size_t n, Spread spread) {
   INFO(n << " tokens of " << V);
   gpu::Context<float> ctx;
   ctx.reserve_scratch(gpu::token_order_scratch(static_cast<std::int64_t>(n), V));
@@ -37,8 +37,7 @@ void order_is_stable(std::size_t n, Spread spread) {
   std::stable_sort(expected.begin(), expected.end(), [&](std::int32_t a, std::int32_t b) {
     return tokens[static_cast<std::size_t>(a)] < tokens[static_cast<std::size_t>(b)];
   });
-  const std::int32_t* order =
-      gpu::token_order<V>(ctx, ctx.scratch(1), on_device.data(), static_cast<std::int64_t>(n));
+  const std::int32_t* order = gpu::token_order<V>(ctx, ctx.scratch(1), on_device.data(), static_cast<std::int64_t>(n));
   gpu::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   gpu::check(cudaMemcpy(actual.data(), order, n * sizeof(std::int32_t), cudaMemcpyDeviceToHost), "cudaMemcpy");
   CHECK(actual == expected);
@@ -60,7 +59,7 @@ void compare(int batch, int time, Spread spread, bool positions, bool dropped, u
   const Dropout dropout = {dropped ? 13'000u : 0u, 0, 77, {2, step.data()}, N};
   const Dropout exact_dropout = {dropped ? 13'000u : 0u, 0, 77, 42, N};
   Twin<E> word(normal(V * C, seed)), position = positions ? Twin<E>(normal(N * C, seed + 1)) : Twin<E>{},
-          residual(normal(n * C, seed + 2)), d_residual(normal(n * C, seed + 3));
+                                     residual(normal(n * C, seed + 2)), d_residual(normal(n * C, seed + 3));
   Twin<float> d_word(normal(V * C, seed + 4)),
       d_position = positions ? Twin<float>(normal(N * C, seed + 5)) : Twin<float>{};
   using Rows = Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>>;
@@ -84,8 +83,7 @@ void compare(int batch, int time, Spread spread, bool positions, bool dropped, u
   CHECK(d_position.error() <= tolerance<float>(batch));
 }
 
-template <class E>
-void sweep(unsigned seed) {
+template <class E> void sweep(unsigned seed) {
   const auto one = [&]<int V, int C>() {
     const int count = std::max(5, test::shapes() / 6);
     for (int i = 0; i < count; ++i, seed += 10) {
@@ -122,4 +120,22 @@ TEST_CASE("embedding on a GPU sums over many places as over few") {
   compare<bfloat16, 65, 40>(emulated() ? 40 : 700, 64, Spread::skewed, true, true, 5);
   compare<float, 257, 36>(emulated() ? 40 : 700, 63, Spread::one_token, true, false, 6);
   compare<float, 3, 1>(emulated() ? 600 : 5000, 64, Spread::even, true, false, 7);
+}
+
+TEST_CASE("the gradient of an embedding has the same bits each time") {
+  constexpr int V = 65, C = 40, batch = 24, time = 64;
+  gpu::Context<bfloat16> ctx;
+  ctx.reserve_scratch(gpu::embed_backward_scratch(batch * time, V, C));
+  const OnDevice<std::int32_t> tokens(tokens_of(batch * time, V, Spread::skewed, 3));
+  const OnDevice<bfloat16> d_residual(as<bfloat16>(normal(std::size_t{batch} * time * C, 4)));
+  std::vector<std::vector<float>> results;
+  for (int run = 0; run < 3; ++run) {
+    const OnDevice<float> d_word(std::vector<float>(V * C)), d_position(std::vector<float>(time * C));
+    gpu::embed_backward(ctx, Tensor<float, Vocab<V>, Embd<C>>(d_word.data()),
+                        Tensor<float, Ctx<time>, Embd<C>>(d_position.data()),
+                        Tensor<bfloat16, Batch<dyn>, Time<dyn>, Embd<C>>(d_residual.data(), batch, time),
+                        TokenIds(tokens.data(), batch, time), Dropout{});
+    results.push_back(d_word.host());
+    CHECK(results.back() == results.front());
+  }
 }

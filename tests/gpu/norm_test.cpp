@@ -17,8 +17,7 @@ struct Case {
   unsigned seed;
 };
 
-template <NormKind K, class E, int C>
-void compare(const Case& c) {
+template <NormKind K, class E, int C> void compare(const Case& c) {
   gpu::Context<E> ctx;
   reference::Context<double> exact;
   const auto tokens = static_cast<std::size_t>(c.batch * c.time), n = tokens * C;
@@ -27,17 +26,15 @@ void compare(const Case& c) {
     return Twin<E>(normal(size, c.seed * 100 + salt, 1, mean));
   };
   Twin<E> in = some(n, 1, 0.5), branch = some(n, 2), weight = some(C, 3, 1), bias = c.bias ? some(C, 4) : Twin<E>{};
-  Twin<E> residual = some(n, 5), normed = some(n, 6), again = some(n, 6), d_residual = some(n, 7), d_branch = some(n, 8),
-          d_normed = some(n, 9);
+  Twin<E> residual = some(n, 5), normed = some(n, 6), again = some(n, 6), d_residual = some(n, 7),
+          d_branch = some(n, 8), d_normed = some(n, 9);
   Twin<float> mean(normal(tokens, 10)), rstd(normal(tokens, 11)), d_weight(normal(C, 12)),
       d_bias = c.bias ? Twin<float>(normal(C, 13)) : Twin<float>{};
   using Rows = Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>>;
   using ExactRows = Tensor<double, Batch<dyn>, Time<dyn>, Embd<C>>;
   const auto rows = [&](Twin<E>& t) { return Rows(t.gpu(), c.batch, c.time); };
   const auto exact_rows = [&](Twin<E>& t) { return ExactRows(t.exact(), c.batch, c.time); };
-  const auto statistic = [&](Twin<float>& t) {
-    return Tensor<float, Batch<dyn>, Time<dyn>>(t.gpu(), c.batch, c.time);
-  };
+  const auto statistic = [&](Twin<float>& t) { return Tensor<float, Batch<dyn>, Time<dyn>>(t.gpu(), c.batch, c.time); };
   const auto exact_statistic = [&](Twin<float>& t) {
     return Tensor<double, Batch<dyn>, Time<dyn>>(t.exact(), c.batch, c.time);
   };
@@ -72,11 +69,11 @@ void compare(const Case& c) {
                                    Tensor<float, Embd<C>>(d_weight.gpu()), Tensor<float, Embd<C>>(d_bias.gpu()),
                                    rows(d_normed), rows(x), statistic(mu), statistic(r),
                                    Tensor<E, Embd<C>>(weight.gpu()), branches ? dropout : Dropout{});
-    reference::residual_norm_backward<K>(
-        exact, exact_rows(d_residual), branches ? exact_rows(d_branch) : ExactRows{},
-        Tensor<double, Embd<C>>(d_weight.exact()), Tensor<double, Embd<C>>(d_bias.exact()), exact_rows(d_normed),
-        exact_rows(x), exact_statistic(mu), exact_statistic(r), Tensor<double, Embd<C>>(weight.exact()),
-        branches ? exact_dropout : Dropout{});
+    reference::residual_norm_backward<K>(exact, exact_rows(d_residual), branches ? exact_rows(d_branch) : ExactRows{},
+                                         Tensor<double, Embd<C>>(d_weight.exact()),
+                                         Tensor<double, Embd<C>>(d_bias.exact()), exact_rows(d_normed), exact_rows(x),
+                                         exact_statistic(mu), exact_statistic(r),
+                                         Tensor<double, Embd<C>>(weight.exact()), branches ? exact_dropout : Dropout{});
     CHECK(d_residual.error() <= limit);
     CHECK(d_branch.error() <= limit);
     CHECK(d_weight.error() <= tolerance<float>(static_cast<double>(tokens) + C));
@@ -85,8 +82,7 @@ void compare(const Case& c) {
 }
 
 /// Widths that make teams of every kind: elements one by one and in vectors, one warp, two, several.
-template <NormKind K, class E, int... Widths>
-void sweep() {
+template <NormKind K, class E, int... Widths> void sweep() {
   const int each = std::max(2, test::shapes() / static_cast<int>(sizeof...(Widths)));
   unsigned seed = 0;
   const auto one = [&]<int C>() {
@@ -101,7 +97,9 @@ void sweep() {
 
 }  // namespace
 
-TEST_CASE("LayerNorm on a GPU is the reference's, in float") { sweep<layer, float, 1, 7, 32, 35, 96, 300, 514, 768, 1300>(); }
+TEST_CASE("LayerNorm on a GPU is the reference's, in float") {
+  sweep<layer, float, 1, 7, 32, 35, 96, 300, 514, 768, 1300>();
+}
 TEST_CASE("RMSNorm on a GPU is the reference's, in float") { sweep<rms, float, 4, 6, 33, 64, 770, 1025>(); }
 TEST_CASE("LayerNorm on a GPU is the reference's, in bfloat16") {
   sweep<layer, bfloat16, 12, 35, 64, 80, 768, 1000, 1024, 1600, 2304>();

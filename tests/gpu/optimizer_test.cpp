@@ -18,18 +18,15 @@ namespace {
 std::vector<std::size_t> sizes() {
   std::vector<std::size_t> n = {1, 2, 3, 4, 5, 7, 8, 31, 127, 1023, 1024, 1025, 1026, 4099, 8191, 8192, 20'001};
   for (int i = 0; i < test::shapes() / 3; ++i) {
-    n.push_back(static_cast<std::size_t>(1 + whole(1, emulated() ? 30'000 : 30'000'000, 7u + static_cast<unsigned>(i))[0]));
+    n.push_back(
+        static_cast<std::size_t>(1 + whole(1, emulated() ? 30'000 : 30'000'000, 7u + static_cast<unsigned>(i))[0]));
   }
   return n;
 }
 
-template <class N>
-std::span<N> span_of(const OnDevice<N>& x) {
-  return {x.data(), x.size()};
-}
+template <class N> std::span<N> span_of(const OnDevice<N>& x) { return {x.data(), x.size()}; }
 
-template <class E>
-void updates_are_the_references(std::size_t n, unsigned seed) {
+template <class E> void updates_are_the_references(std::size_t n, unsigned seed) {
   INFO(n << " parameters");
   gpu::Context<E> ctx;
   reference::Context<double> exact;

@@ -17,8 +17,7 @@ struct Case {
   unsigned seed;
 };
 
-template <class E, int Q, int KV, int D>
-void compare(const Case& c) {
+template <class E, int Q, int KV, int D> void compare(const Case& c) {
   constexpr int N = 48, width = Qkv<Q, KV, D>::value;
   using Heads = Qkv<Q, KV, D>;
   using Cols = Embd<width>;
@@ -74,8 +73,7 @@ void compare(const Case& c) {
   CHECK(d_k_norm.error() <= tolerance<float>(static_cast<double>(tokens) * KV + D));
 }
 
-template <class E>
-void sweep(unsigned seed) {
+template <class E> void sweep(unsigned seed) {
   const auto one = [&]<int Q, int KV, int D>() {
     const int count = std::max(4, test::shapes() / 8);
     for (int i = 0; i < count; ++i, seed += 20) {

@@ -13,6 +13,7 @@ With --backend cpu it shows that the comparisons themselves hold, on any machine
 import argparse
 import hashlib
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -46,7 +47,9 @@ class Runs:
         self.failures = 0
 
     def call(self, *arguments):
-        run = subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True)
+        # A cache of its own: the first run on a GPU times matrix products, and the others find what it chose.
+        run = subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True,
+                             env={**os.environ, "TINYGPT_CACHE": str(self.scratch / "cache")})
         if run.returncode != 0:
             sys.exit(f"{self.program.name} {' '.join(map(str, arguments))}\nended with {run.returncode}: {run.stderr}")
         return run.stdout

@@ -1,5 +1,5 @@
 // The nonlinearities of the feed-forward network. Twin of reference/activation.hpp.
-// A thread has one vector: 16 bytes of each tensor. bfloat16 takes the GPU's approximations of exp and 1 / x, whose
+// A thread has 16 bytes of each tensor. bfloat16 takes the GPU's approximations of exp and 1 / x, whose
 // error is far below its rounding; float takes the exact functions.
 #pragma once
 
@@ -76,77 +76,94 @@ template <ActivationKind K, class E> __device__ __forceinline__ float act_deriva
 
 inline constexpr int activation_threads = 256;
 
-template <ActivationKind K, class E, int F>
-__global__ void __launch_bounds__(activation_threads) activation_kernel(E* hidden, const E* pre, std::int64_t rows) {
-  constexpr int n = row_vec<E, F>;
-  const std::int64_t vector = global_thread();
-  if (vector < rows * (F / n)) {
-    const std::int64_t at = vector * n;
-    if constexpr (K == swiglu) {
-      const std::int64_t gate_at = at + vector / (F / n) * F;
-      const Vec<E, n> gates = load_vec<n>(pre + gate_at), ups = load_vec<n>(pre + gate_at + F);
-      const Vec<float, n> gate = to_float(gates), up = to_float(ups);
-      Vec<float, n> h;
+/// How F columns are dealt: a thread has 16 bytes of each tensor, in one vector or, where F does not divide into such,
+/// in as many small ones as have that many bytes, a block's width apart.
+template <class E, int F> struct ActivationShare {
+  static constexpr int n = row_vec<E, F>;
+  static constexpr int count = per_vec<E> / n;  ///< vectors of a thread
+  static constexpr int row = F / n;             ///< vectors of a row
+  static constexpr int block = activation_threads * count;
+
+  /// Calls f(i, hidden, pre) for each of this thread's vectors, at those elements of a tensor of F and of FfnIn
+  /// columns.
+  template <ActivationKind K, class Body> __device__ __forceinline__ static void each(std::int64_t vectors, Body&& f) {
+    const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * block + threadIdx.x;
 #pragma unroll
-      for (int i = 0; i < n; ++i) h[i] = act<K, E>(gate[i]) * up[i];
-      store_vec(hidden + at, from_float<E>(h));
-    } else {
-      Vec<float, n> x = to_float(load_vec<n>(pre + at));
-#pragma unroll
-      for (int i = 0; i < n; ++i) x[i] = act<K, E>(x[i]);
-      store_vec(hidden + at, from_float<E>(x));
+    for (int i = 0; i < count; ++i) {
+      const std::int64_t vector = first + i * activation_threads;
+      if (vector < vectors) f(i, vector * n, K == swiglu ? vector * n + vector / row * F : vector * n);
     }
   }
+};
+
+template <ActivationKind K, class E, int F>
+__global__ void __launch_bounds__(activation_threads) activation_kernel(E* hidden, const E* pre, std::int64_t vectors) {
+  using Share = ActivationShare<E, F>;
+  constexpr int n = Share::n;
+  Vec<E, n> x[Share::count], up[Share::count];
+  Share::template each<K>(vectors, [&](int i, std::int64_t, std::int64_t at) {
+    x[i] = load_vec<n>(pre + at);
+    if constexpr (K == swiglu) up[i] = load_vec<n>(pre + at + F);
+  });
+  Share::template each<K>(vectors, [&](int i, std::int64_t at, std::int64_t) {
+    Vec<float, n> h = to_float(x[i]);
+#pragma unroll
+    for (int j = 0; j < n; ++j) h[j] = act<K, E>(h[j]);
+    if constexpr (K == swiglu) h = h * to_float(up[i]);
+    store_vec(hidden + at, from_float<E>(h));
+  });
 }
 
 template <ActivationKind K, class E, int F>
 __global__ void __launch_bounds__(activation_threads)
-    activation_backward_kernel(E* d_pre, const E* d_hidden, const E* pre, std::int64_t rows) {
-  constexpr int n = row_vec<E, F>;
-  const std::int64_t vector = global_thread();
-  if (vector < rows * (F / n)) {
-    const std::int64_t at = vector * n;
-    const Vec<E, n> grads = load_vec<n>(d_hidden + at);
+    activation_backward_kernel(E* d_pre, const E* d_hidden, const E* pre, std::int64_t vectors) {
+  using Share = ActivationShare<E, F>;
+  constexpr int n = Share::n;
+  Vec<E, n> grad[Share::count], input[Share::count], second[Share::count];
+  Share::template each<K>(vectors, [&](int i, std::int64_t hidden_at, std::int64_t at) {
+    grad[i] = load_vec<n>(d_hidden + hidden_at);
+    input[i] = load_vec<n>(pre + at);
+    if constexpr (K == swiglu) second[i] = load_vec<n>(pre + at + F);
+  });
+  Share::template each<K>(vectors, [&](int i, std::int64_t, std::int64_t at) {
+    const Vec<float, n> g = to_float(grad[i]), x = to_float(input[i]);
+    Vec<float, n> d;
     if constexpr (K == swiglu) {
-      const std::int64_t gate_at = at + vector / (F / n) * F;
-      const Vec<E, n> gates = load_vec<n>(pre + gate_at), ups = load_vec<n>(pre + gate_at + F);
-      const Vec<float, n> g = to_float(grads), gate = to_float(gates), up = to_float(ups);
-      Vec<float, n> d_gate, d_up;
+      const Vec<float, n> up = to_float(second[i]);
+      Vec<float, n> d_up;
 #pragma unroll
-      for (int i = 0; i < n; ++i) {
-        const float s = sigmoid_for<E>(gate[i]);
-        d_gate[i] = g[i] * up[i] * s * fmaf(gate[i], 1.0f - s, 1.0f);
-        d_up[i] = g[i] * gate[i] * s;
+      for (int j = 0; j < n; ++j) {
+        const float s = sigmoid_for<E>(x[j]);
+        d[j] = g[j] * up[j] * s * fmaf(x[j], 1.0f - s, 1.0f);
+        d_up[j] = g[j] * x[j] * s;
       }
-      store_vec(d_pre + gate_at, from_float<E>(d_gate));
-      store_vec(d_pre + gate_at + F, from_float<E>(d_up));
+      store_vec(d_pre + at + F, from_float<E>(d_up));
     } else {
-      const Vec<E, n> inputs = load_vec<n>(pre + at);
-      const Vec<float, n> g = to_float(grads), x = to_float(inputs);
-      Vec<float, n> d;
 #pragma unroll
-      for (int i = 0; i < n; ++i) d[i] = g[i] * act_derivative<K, E>(x[i]);
-      store_vec(d_pre + at, from_float<E>(d));
+      for (int j = 0; j < n; ++j) d[j] = g[j] * act_derivative<K, E>(x[j]);
     }
-  }
+    store_vec(d_pre + at, from_float<E>(d));
+  });
 }
 
 /// hidden = act(pre), or silu(gate) * up with pre = [gate | up].
 template <class E, int F, ActivationKind K>
 void activation(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
                 Tensor<const E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+  const std::int64_t vectors = pre.rows() * ActivationShare<E, F>::row;
   launch<activation_kernel<K, E, F>>(
-      Grid{blocks_for(pre.rows() * (F / row_vec<E, F>), activation_threads), activation_threads, 0, ctx.stream()},
-      hidden.data(), pre.data(), pre.rows());
+      Grid{blocks_for(vectors, ActivationShare<E, F>::block), activation_threads, 0, ctx.stream()}, hidden.data(),
+      pre.data(), vectors);
 }
 
 /// d_pre = act'(pre) d_hidden. d_pre may be the memory of pre.
 template <class E, int F, ActivationKind K>
 void activation_backward(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
                          In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden, In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+  const std::int64_t vectors = pre.rows() * ActivationShare<E, F>::row;
   launch<activation_backward_kernel<K, E, F>>(
-      Grid{blocks_for(pre.rows() * (F / row_vec<E, F>), activation_threads), activation_threads, 0, ctx.stream()},
-      d_pre.data(), d_hidden.data(), pre.data(), pre.rows());
+      Grid{blocks_for(vectors, ActivationShare<E, F>::block), activation_threads, 0, ctx.stream()}, d_pre.data(),
+      d_hidden.data(), pre.data(), vectors);
 }
 
 }  // namespace tinygpt::gpu

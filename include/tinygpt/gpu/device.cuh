@@ -9,8 +9,12 @@
 //     is not a number, and AddressSanitizer sees an access beyond the end.
 //   - Every thread of a block reaches the same __syncthreads(), and every lane that a mask names the same warp
 //     operation; blocks are of whole warps. So threads without work skip the work, not the barrier: no early return.
+//   - Memory that threads share is ordered by __syncthreads(), within a warp by __syncwarp(); a shuffle orders nothing.
+//     ThreadSanitizer sees where that is missing, and also two threads that write the same number to one place.
+//   - Copies by cp_async_16 are waited for before the kernel ends.
 //   - Kernels are templates of element types and ints; indices into global memory are std::int64_t.
 //   - Global memory goes through load_vec and store_vec where it can: 16 bytes at a time.
+//   - Tests run a kernel in each of emulator::several_orders and compare bits (tests/support/emulator).
 //
 //   struct RowSumShared { float partial[warps<128>]; };
 //
