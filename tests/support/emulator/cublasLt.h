@@ -288,9 +288,10 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc
                                      void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
   using emulator::ColumnMajor, emulator::multiple;
   const bool good = emulator::fit(*desc, *a_layout, *b_layout, *d_layout) && emulator::bias_fits(*desc, *d_layout) &&
-                    algorithm->data[0] == emulator::algorithm_magic && multiple(a, algorithm->data[2]) &&
-                    multiple(b, algorithm->data[3]) && multiple(c, algorithm->data[4]) &&
-                    multiple(d, algorithm->data[4]) && workspace_bytes >= emulator::algorithm_workspace;
+                    algorithm->data[0] == emulator::algorithm_magic && algorithm->data[1] <= 64 &&
+                    multiple(a, algorithm->data[2]) && multiple(b, algorithm->data[3]) &&
+                    multiple(c, algorithm->data[4]) && multiple(d, algorithm->data[4]) &&
+                    workspace_bytes >= emulator::algorithm_workspace;
   if (!good) return CUBLAS_STATUS_INVALID_VALUE;
   ++emulator::Cublaslt::of_process().matmuls;
   float scale = 0, keep = 0;
