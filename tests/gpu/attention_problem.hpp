@@ -71,9 +71,9 @@ template <class E, int Q, int KV, int D> struct AttentionProblem {
   }
 
   /// Relative error of a part of d_qkv: 0 for queries, 1 for keys, 2 for values. d_q and d_k are differences of terms
-  /// scale (d_y . v) k that may cancel (at T = 1 they do) and have the errors of these terms. Here their size is 1.5 * 1.5
-  /// times dropout's scale, and d_k has terms of each head of a group: where it is smaller than a quarter of that, a part
-  /// is compared with that quarter.
+  /// scale (d_y . v) k that may cancel (at T = 1 they do) and have the errors of these terms. Here their size is 1.5
+  /// * 1.5 times dropout's scale, and d_k has terms of each head of a group: where it is smaller than a quarter of
+  /// that, a part is compared with that quarter.
   double backward_error(int part) const {
     const int ends[] = {0, Q * D, (Q + KV) * D, width};
     const auto actual = columns_of(d_qkv.from_gpu(), width, ends[part], ends[part + 1]);

@@ -9,7 +9,8 @@ using namespace tinygpt::test;
 
 namespace {
 
-/// A cache of one layer on both backends, filled step by step; positions that were not written hold what no test forgives.
+/// A cache of one layer on both backends, filled step by step; positions that were not written hold what no test
+/// forgives.
 template <class E, int Q, int KV, int D, int N> struct CacheProblem {
   using Cache = Ctx<N>;
   static constexpr int kv_width = KV * D, width = Qkv<Q, KV, D>::value;
@@ -73,7 +74,7 @@ template <class E, int Q, int KV, int D, int N> void from_nothing(std::uint64_t 
 TEST_CASE("decoding attends as the reference does: bf16, groups of every kind") {
   generates<bfloat16, 2, 2, 64, 40>(100);
   generates<bfloat16, 3, 1, 64, 300>(210);
-  generates<bfloat16, 8, 1, 48, 70>(320);  // two blocks of four heads
+  generates<bfloat16, 8, 1, 48, 70>(320);   // two blocks of four heads
   generates<bfloat16, 7, 1, 80, 130>(430);  // four heads, then three
   generates<bfloat16, 10, 2, 16, 33>(540);
 }

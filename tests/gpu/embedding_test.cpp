@@ -125,7 +125,7 @@ TEST_CASE("embedding on a GPU sums over many places as over few") {
 TEST_CASE("the gradient of an embedding has the same bits each time") {
   constexpr int V = 65, C = 40, batch = 24, time = 64;
   gpu::Context<bfloat16> ctx;
-  ctx.reserve_scratch(gpu::embed_backward_scratch<V, C>(batch * time));
+  ctx.reserve_scratch(gpu::embed_backward_scratch(batch * time, V, C));
   const OnDevice<std::int32_t> tokens(tokens_of(batch * time, V, Spread::skewed, 3));
   const OnDevice<bfloat16> d_residual(as<bfloat16>(normal(std::size_t{batch} * time * C, 4)));
   std::vector<std::vector<float>> results;

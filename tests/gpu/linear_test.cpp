@@ -13,8 +13,7 @@ namespace {
 enum class WithBias { no, yes };
 
 /// The tensors of one layer, `cols` to `rows` numbers, on both backends.
-template <class E>
-struct Layer {
+template <class E> struct Layer {
   Layer(int batch, int time, int rows, int cols, WithBias bias, unsigned seed) : tokens(batch * time) {
     const auto n = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
     x = Twin<E>(normal(n(tokens, cols), seed));
@@ -53,8 +52,9 @@ void compare_linear(gpu::Context<E>& ctx, int batch, int time, WithBias bias, un
   CHECK(l.y.error() <= tolerance<E>(Cols + 1));
 
   ctx.reserve_scratch(gpu::linear_scratch(l.tokens, Rows));
-  linear_backward(ctx, Inputs(l.d_x.gpu(), batch, time), Tensor<float, R, C>(l.d_w.gpu()), Tensor<float, R>(l.d_b.gpu()),
-                  Outputs(l.d_y.gpu(), batch, time), Inputs(l.x.gpu(), batch, time), Tensor<const E, R, C>(l.w.gpu()));
+  linear_backward(ctx, Inputs(l.d_x.gpu(), batch, time), Tensor<float, R, C>(l.d_w.gpu()),
+                  Tensor<float, R>(l.d_b.gpu()), Outputs(l.d_y.gpu(), batch, time), Inputs(l.x.gpu(), batch, time),
+                  Tensor<const E, R, C>(l.w.gpu()));
   linear_backward(exact, ExactInputs(l.d_x.exact(), batch, time), Tensor<double, R, C>(l.d_w.exact()),
                   Tensor<double, R>(l.d_b.exact()), ExactOutputs(l.d_y.exact(), batch, time),
                   ExactInputs(l.x.exact(), batch, time), Tensor<const double, R, C>(l.w.exact()));
@@ -64,8 +64,7 @@ void compare_linear(gpu::Context<E>& ctx, int batch, int time, WithBias bias, un
   if (bias == WithBias::yes) CHECK(l.d_b.error() <= tolerance<float>(l.tokens + 1));
 }
 
-template <class E, int Rows, int Cols>
-void sweep(unsigned seed) {
+template <class E, int Rows, int Cols> void sweep(unsigned seed) {
   gpu::Context<E> ctx;
   const int each = shapes() / 4;
   for (int i = 0; i < each; ++i) {
@@ -119,14 +118,16 @@ void compare_activation(gpu::Context<E>& ctx, int batch, int time, WithBias bias
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("A linear layer and its gradients are the reference's, at odd widths as well", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("A linear layer and its gradients are the reference's, at odd widths as well", "[gpu]", float,
+                   bfloat16) {
   sweep<TestType, 64, 32>(1);
   sweep<TestType, 97, 33>(2);
   sweep<TestType, 12, 100>(3);
   sweep<TestType, 1, 7>(4);
 }
 
-TEMPLATE_TEST_CASE("A linear layer with a nonlinearity and its gradients are the reference's", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("A linear layer with a nonlinearity and its gradients are the reference's", "[gpu]", float,
+                   bfloat16) {
   gpu::Context<TestType> ctx;
   for (int i = 0; i < shapes() / 4; ++i) {
     const auto seed = static_cast<unsigned>(100 + 20 * i);

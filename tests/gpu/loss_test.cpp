@@ -25,8 +25,7 @@ std::vector<std::int32_t> targets_of(int n, int vocab, Ignored ignored, unsigned
 }
 
 /// The tensors of a loss head on both backends. `rows` rows of logits on the device.
-template <class E, int V, int C>
-struct Case {
+template <class E, int V, int C> struct Case {
   Case(int b, int t, int rows, WithBias bias, Ignored ignored, unsigned seed)
       : batch(b), time(t), n(b * t), logits_rows(rows), ids(targets_of(n, V, ignored, seed + 6)), device_ids(ids) {
     const auto size = [](int i, int j) { return static_cast<std::size_t>(i) * static_cast<std::size_t>(j); };
@@ -104,8 +103,7 @@ void compare(gpu::Context<E>& ctx, int batch, int time, int rows, WithBias bias,
   }
 }
 
-template <class E, int V, int C>
-void sweep(unsigned seed) {
+template <class E, int V, int C> void sweep(unsigned seed) {
   gpu::Context<E> ctx;
   for (int i = 0; i < shapes() / 4; ++i) {
     const auto own = seed + 11 * static_cast<unsigned>(i);

@@ -50,9 +50,11 @@ void compare(gpu::Context<E>& ctx, Shape s, gpu::Layout a_layout, gpu::Layout b_
   std::vector<double> expected(before.size());
   for (std::int64_t i = 0; i < s.m; ++i) {
     for (std::int64_t j = 0; j < s.n; ++j) {
-      double sum = (accumulate == gpu::Accumulate::yes ? before[whole(i * s.n + j)] : 0.0) + (bias ? row[whole(j)] : 0.0);
+      double sum =
+          (accumulate == gpu::Accumulate::yes ? before[whole(i * s.n + j)] : 0.0) + (bias ? row[whole(j)] : 0.0);
       for (std::int64_t p = 0; p < s.k; ++p) {
-        sum += a[whole(a_turned ? p * a_width + i : i * a_width + p)] * b[whole(b_turned ? j * b_width + p : p * b_width + j)];
+        sum += a[whole(a_turned ? p * a_width + i : i * a_width + p)] *
+               b[whole(b_turned ? j * b_width + p : p * b_width + j)];
       }
       expected[whole(i * s.n + j)] = sum;
     }
@@ -138,11 +140,26 @@ TEMPLATE_TEST_CASE("Plans that were timed are found again, and give the same bit
   std::string folder = (std::filesystem::temp_directory_path() / "tinygpt-plans-XXXXXX").string();
   REQUIRE(::mkdtemp(folder.data()) != nullptr);
   const std::int64_t m = 64, n = emulated() ? 48 : 2304, k = emulated() ? 100 : 768;
-  const OnDevice<E> x(as<E>(normal(static_cast<std::size_t>(m * k), 1))), w(as<E>(normal(static_cast<std::size_t>(n * k), 2)));
+  const OnDevice<E> x(as<E>(normal(static_cast<std::size_t>(m * k), 1))),
+      w(as<E>(normal(static_cast<std::size_t>(n * k), 2)));
   const std::vector<float> zeros(static_cast<std::size_t>(m * n));
   OnDevice<float> y(zeros);
-  const gpu::Product product{m, n, k, gpu::Layout::as_stored, gpu::Layout::transposed, k, k, n, gpu::number_of<E>,
-                             gpu::Number::float32, gpu::Accumulate::yes, gpu::Bias::none, 16, 16, 16, 16};
+  const gpu::Product product{m,
+                             n,
+                             k,
+                             gpu::Layout::as_stored,
+                             gpu::Layout::transposed,
+                             k,
+                             k,
+                             n,
+                             gpu::number_of<E>,
+                             gpu::Number::float32,
+                             gpu::Accumulate::yes,
+                             gpu::Bias::none,
+                             16,
+                             16,
+                             16,
+                             16};
   const auto run = [&] {
     gpu::MatmulEngine engine(device, folder);
     y.assign(zeros);

@@ -14,6 +14,8 @@ using namespace tinygpt;
 
 namespace {
 
+static_assert(Backend<gpu::Context<float>> && Backend<gpu::Context<bfloat16>>);
+
 // One tiny model of each family: widths and lengths that fit no tile.
 using Classic = GPT<Layers<2>, Embd<48>, Heads<3>, Ctx<40>, Vocab<67>>;
 using Gpt2 = GPT<Layers<2>, Embd<64>, Heads<2>, Ctx<24>, Vocab<101>, Bias<all>, Activation<gelu_tanh>>;

@@ -21,8 +21,7 @@ std::vector<int> numbers(std::size_t n, int first) {
   return x;
 }
 
-template <class N>
-std::vector<N> out(gpu::Context<float>& ctx, const N* from, std::size_t n) {
+template <class N> std::vector<N> out(gpu::Context<float>& ctx, const N* from, std::size_t n) {
   std::vector<N> x(n);
   gpu::copy_out(ctx, std::span<N>(x), from);
   return x;
@@ -43,8 +42,9 @@ TEST_CASE("Allocated memory is zero, begins at a multiple of 256 and may be move
 
 TEST_CASE("More memory than there is, is one sentence with both numbers", "[gpu]") {
   gpu::Context<float> ctx;
-  CHECK_THROWS_WITH(gpu::allocate(ctx, std::int64_t{1} << 50),
-                    Catch::Matchers::StartsWith("the GPU has ") && Catch::Matchers::Contains("1073741824 MiB are wanted"));
+  CHECK_THROWS_WITH(
+      gpu::allocate(ctx, std::int64_t{1} << 50),
+      Catch::Matchers::StartsWith("the GPU has ") && Catch::Matchers::Contains("1073741824 MiB are wanted"));
   CHECK(gpu::allocate(ctx, 64).size() == 64);  // and the context is as good as before
 }
 
@@ -55,7 +55,8 @@ TEST_CASE("What was copied in is what comes out, from one number to more than th
     const gpu::DeviceMemory memory = gpu::allocate(ctx, static_cast<std::int64_t>(n * sizeof(int)));
     auto* const to = reinterpret_cast<int*>(const_cast<std::byte*>(memory.data()));
     gpu::copy_in(ctx, to, std::span<const int>(numbers(n, 3)));
-    CHECK(out(ctx, to, n) == numbers(n, 3));
+    const bool same = out(ctx, to, n) == numbers(n, 3);  // millions of them would not be read when printed
+    CHECK(same);
   }
 }
 

@@ -1,4 +1,5 @@
-// How cuBLASLt is found when the program runs, and what is said where it is not; with CUDA's own headers, and without a GPU.
+// How cuBLASLt is found when the program runs, and what is said where it is not; with CUDA's own headers, and without a
+// GPU.
 #include <catch.hpp>
 #include <cstring>
 #include <tinygpt/gpu/cublaslt_library.cuh>
@@ -8,15 +9,17 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
 TEST_CASE("Where there is no cuBLASLt, one sentence says what to install") {
-  CHECK_THROWS_WITH(gpu::detail::open_cublaslt({"/nowhere/libcublasLt.so.13", "libcublasLt-of-nobody.so"}),
-                    StartsWith("cuBLASLt, which multiplies matrices on the GPU, was not found (libcublasLt.so.13): install") &&
-                        Contains("pip install nvidia-cublas") && Contains("LD_LIBRARY_PATH"));
+  CHECK_THROWS_WITH(
+      gpu::detail::open_cublaslt({"/nowhere/libcublasLt.so.13", "libcublasLt-of-nobody.so"}),
+      StartsWith("cuBLASLt, which multiplies matrices on the GPU, was not found (libcublasLt.so.13): install") &&
+          Contains("pip install nvidia-cublas") && Contains("LD_LIBRARY_PATH"));
 }
 
 TEST_CASE("A cuBLASLt of another version is named with its place and both versions") {
-  CHECK_THROWS_WITH(gpu::detail::open_cublaslt({"/nowhere/libcublasLt.so.13", TINYGPT_FAKE_CUBLASLT_12}),
-                    "the cuBLASLt at " TINYGPT_FAKE_CUBLASLT_12
-                    " is of version 12, and this program was built for 13: install cuBLAS 13 (pip install nvidia-cublas)");
+  CHECK_THROWS_WITH(
+      gpu::detail::open_cublaslt({"/nowhere/libcublasLt.so.13", TINYGPT_FAKE_CUBLASLT_12}),
+      "the cuBLASLt at " TINYGPT_FAKE_CUBLASLT_12
+      " is of version 12, and this program was built for 13: install cuBLAS 13 (pip install nvidia-cublas)");
 }
 
 TEST_CASE("A cuBLASLt that lacks a function is named with the function") {
@@ -39,7 +42,8 @@ TEST_CASE("The cuBLASLt of this machine, where there is one, has every function"
     const gpu::CublasLt& lt = gpu::cublaslt();
     CHECK(lt.version() / 10000 == 13);
     CHECK(std::strlen(lt.status_string(CUBLAS_STATUS_NOT_SUPPORTED)) > 0);
-    CHECK_THROWS_WITH(lt.check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmul"), StartsWith("cuBLASLt failed in cublasLtMatmul at "));
+    CHECK_THROWS_WITH(lt.check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmul"),
+                      StartsWith("cuBLASLt failed in cublasLtMatmul at "));
   } catch (const Error& missing) {
     WARN("SKIPPED: " << missing.what());
   }

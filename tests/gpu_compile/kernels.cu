@@ -12,6 +12,7 @@
 // kernel that is not named here fails the test, and so does one that spills or has a stack.
 
 #include <tinygpt/gpu/activation.cuh>
+#include <tinygpt/gpu/attention.cuh>
 #include <tinygpt/gpu/elementwise.cuh>
 #include <tinygpt/gpu/embedding.cuh>
 #include <tinygpt/gpu/norm.cuh>
@@ -50,6 +51,51 @@ template struct compiled<gpu::embed_kernel<bfloat16, 768>, gpu::embed_kernel<flo
                          gpu::token_sum_kernel<bfloat16, 768>, gpu::token_sum_kernel<float, 768>,
                          gpu::token_edges_kernel<bfloat16, 768>, gpu::token_edges_kernel<float, 768>,
                          gpu::position_sum_kernel<bfloat16, 768>, gpu::position_sum_kernel<float, 768>>;
+// Attention: the head sizes of the presets (48, 64, 80) and the largest on tensor cores; float32; one new position.
+template struct compiled<
+    gpu::flash_forward<48, gpu::Dropping::no>, gpu::flash_backward<48, gpu::Resident::keys, gpu::Dropping::no>,
+    gpu::flash_backward<48, gpu::Resident::queries, gpu::Dropping::no>, gpu::flash_forward<48, gpu::Dropping::yes>,
+    gpu::flash_backward<48, gpu::Resident::keys, gpu::Dropping::yes>,
+    gpu::flash_backward<48, gpu::Resident::queries, gpu::Dropping::yes>>;
+template struct compiled<
+    gpu::flash_forward<64, gpu::Dropping::no>, gpu::flash_backward<64, gpu::Resident::keys, gpu::Dropping::no>,
+    gpu::flash_backward<64, gpu::Resident::queries, gpu::Dropping::no>, gpu::flash_forward<64, gpu::Dropping::yes>,
+    gpu::flash_backward<64, gpu::Resident::keys, gpu::Dropping::yes>,
+    gpu::flash_backward<64, gpu::Resident::queries, gpu::Dropping::yes>>;
+template struct compiled<
+    gpu::flash_forward<80, gpu::Dropping::no>, gpu::flash_backward<80, gpu::Resident::keys, gpu::Dropping::no>,
+    gpu::flash_backward<80, gpu::Resident::queries, gpu::Dropping::no>, gpu::flash_forward<80, gpu::Dropping::yes>,
+    gpu::flash_backward<80, gpu::Resident::keys, gpu::Dropping::yes>,
+    gpu::flash_backward<80, gpu::Resident::queries, gpu::Dropping::yes>>;
+template struct compiled<
+    gpu::flash_forward<128, gpu::Dropping::no>, gpu::flash_backward<128, gpu::Resident::keys, gpu::Dropping::no>,
+    gpu::flash_backward<128, gpu::Resident::queries, gpu::Dropping::no>, gpu::flash_forward<128, gpu::Dropping::yes>,
+    gpu::flash_backward<128, gpu::Resident::keys, gpu::Dropping::yes>,
+    gpu::flash_backward<128, gpu::Resident::queries, gpu::Dropping::yes>>;
+template struct compiled<gpu::plain_forward<float, 48, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 48, gpu::Resident::keys, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 48, gpu::Resident::queries, gpu::Dropping::no>,
+                         gpu::plain_forward<float, 48, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 48, gpu::Resident::keys, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 48, gpu::Resident::queries, gpu::Dropping::yes>,
+                         gpu::plain_forward<float, 64, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 64, gpu::Resident::keys, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 64, gpu::Resident::queries, gpu::Dropping::no>,
+                         gpu::plain_forward<float, 64, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 64, gpu::Resident::keys, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 64, gpu::Resident::queries, gpu::Dropping::yes>,
+                         gpu::plain_forward<float, 80, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 80, gpu::Resident::keys, gpu::Dropping::no>,
+                         gpu::plain_backward<float, 80, gpu::Resident::queries, gpu::Dropping::no>,
+                         gpu::plain_forward<float, 80, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 80, gpu::Resident::keys, gpu::Dropping::yes>,
+                         gpu::plain_backward<float, 80, gpu::Resident::queries, gpu::Dropping::yes>>;
+template struct compiled<
+    gpu::query_statistics<bfloat16, 64>, gpu::query_statistics<bfloat16, 80>, gpu::query_statistics<float, 64>,
+    gpu::decode_split<bfloat16, 64, 1>, gpu::decode_split<bfloat16, 64, 3>, gpu::decode_split<bfloat16, 64, 4>,
+    gpu::decode_split<bfloat16, 80, 1>, gpu::decode_combine<bfloat16, 64>, gpu::decode_split<float, 64, 1>,
+    gpu::decode_split<float, 64, 3>, gpu::decode_split<float, 64, 4>, gpu::decode_split<float, 80, 1>,
+    gpu::decode_combine<float, 64>, gpu::append_to_cache<bfloat16, 8>, gpu::append_to_cache<float, 4>>;
 template struct compiled<gpu::norm_sum_kernel<gpu::norm_sum_threads>, gpu::norm_root_kernel<1024>,
                          gpu::adamw_now_kernel<AdamW>, gpu::adamw_kernel<bfloat16>, gpu::adamw_kernel<float>,
                          gpu::convert_kernel<bfloat16>, gpu::convert_kernel<float>>;
@@ -64,8 +110,8 @@ template struct compiled<gpu::norm_sum_kernel<gpu::norm_sum_threads>, gpu::norm_
 
 namespace tinygpt {
 
-// Rows of a width or vocabulary that is a multiple of 16 bytes (every preset's, and GPT-2's 50257 by its stride), and of
-// an odd one.
+// Rows of a width or vocabulary that is a multiple of 16 bytes (every preset's, and GPT-2's 50257 by its stride), and
+// of an odd one.
 template struct compiled<gpu::column_sums_kernel<float, 4>, gpu::column_sums_kernel<bfloat16, 8>,
                          gpu::column_sums_kernel<float, 1>, gpu::column_sums_kernel<bfloat16, 1>,
                          gpu::add_partials_kernel<1>>;

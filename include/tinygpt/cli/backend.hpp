@@ -14,18 +14,18 @@
 
 namespace tinygpt::cli {
 
-enum class Backend { cpu, gpu };
-inline constexpr config_text::Words<Backend, 2> backends{{{Backend::gpu, "gpu"}, {Backend::cpu, "cpu"}}};
+enum class BackendKind { cpu, gpu };
+inline constexpr config_text::Words<BackendKind, 2> backends{{{BackendKind::gpu, "gpu"}, {BackendKind::cpu, "cpu"}}};
 
 struct BackendFlags {
-  std::optional<Backend> backend;
+  std::optional<BackendKind> backend;
   std::optional<Precision> precision;
   int threads = 0, device = 0;
 };
 
 inline void add_flags(CLI::App& app, BackendFlags& flags) {
-  add_choice<Backend>(app, "--backend", "What computes: gpu or cpu", "gpu where one can be used", backends,
-                      [&](Backend b) { flags.backend = b; });
+  add_choice<BackendKind>(app, "--backend", "What computes: gpu or cpu", "gpu where one can be used", backends,
+                      [&](BackendKind b) { flags.backend = b; });
   add_choice<Precision>(app, "--precision", "Weights and activations as float32 or bf16, which only the gpu has",
                         "bf16 on a gpu that has it", config_text::precisions,
                         [&](Precision p) { flags.precision = p; });
@@ -60,8 +60,8 @@ struct Chosen {
 inline Chosen choose(const Model& model, const BackendFlags& flags) {
   Gpu none;
   none.why_not = "this program was built without CUDA";
-  const bool asked = flags.backend == Backend::gpu;
-  const bool ask = flags.backend != Backend::cpu;
+  const bool asked = flags.backend == BackendKind::gpu;
+  const bool ask = flags.backend != BackendKind::cpu;
   const Gpu gpu = !ask ? Gpu{} : model.gpu == nullptr ? none : model.gpu->find(flags.device);
   if (asked && !gpu.why_not.empty()) {
     throw Error("--backend gpu cannot be had: " + gpu.why_not + ", or use --backend cpu");

@@ -28,15 +28,15 @@ template <int Q, int KV, int D, int N>
 void decode_attention(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
                       Tensor<float, Ctx<N>, KvHeads<KV, D>> keys, Out<float, Ctx<N>, KvHeads<KV, D>> values,
                       Tensor<const float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                      Deferred<int> first) {
+                      Deferred<int> first_position) {
   constexpr std::int64_t width = Qkv<Q, KV, D>::value, kv_width = KvHeads<KV, D>::value;
-  const int T = qkv.template extent<Time>(), first_position = first();
+  const int T = qkv.template extent<Time>(), first = first_position();
   for (int t = 0; t < T; ++t) {
     const float* token = qkv.data() + t * width;
-    std::copy_n(token + Q * D, kv_width, keys.data() + (first_position + t) * kv_width);
-    std::copy_n(token + (Q + KV) * D, kv_width, values.data() + (first_position + t) * kv_width);
+    std::copy_n(token + Q * D, kv_width, keys.data() + (first + t) * kv_width);
+    std::copy_n(token + (Q + KV) * D, kv_width, values.data() + (first + t) * kv_width);
   }
-  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, first_position, T, keys.data(), values.data(),
+  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, first, T, keys.data(), values.data(),
                    Q, KV, D);
 }
 

@@ -33,13 +33,13 @@ void norm_row(float* y, float* mean, float* rstd, const float* x, const float* w
 }  // namespace detail
 
 template <NormKind K, int C>
-void norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> y, Out<float, Batch<dyn>, Time<dyn>> mean,
-          Out<float, Batch<dyn>, Time<dyn>> rstd, In<float, Batch<dyn>, Time<dyn>, Embd<C>> x,
+void norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
+          Out<float, Batch<dyn>, Time<dyn>> rstd, In<float, Batch<dyn>, Time<dyn>, Embd<C>> residual,
           In<float, Embd<C>> weight, In<float, Embd<C>> bias) {
-  for_row_parts(ctx, x.rows(), [&](int, std::int64_t first, std::int64_t last) {
+  for_row_parts(ctx, residual.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      detail::norm_row<K, C>(y.data() + i * C, mean.data() + i, rstd.data() + i, x.data() + i * C, weight.data(),
-                             bias.data());
+      detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, residual.data() + i * C,
+                             weight.data(), bias.data());
     }
   });
 }

@@ -32,16 +32,16 @@ inline void global_norm(Context& ctx, double* norm, std::span<const float> gradi
 }
 
 inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std::span<float> m, std::span<float> v,
-                  std::span<const float> gradients, const float* loss, const double* norm, const AdamW* now) {
-  const AdamW& hyper = *now;
+                  std::span<const float> gradients, const float* loss, const double* norm, const AdamW* hyper) {
+  const AdamW& now = *hyper;
   if (!AdamW::finite(*loss, *norm)) return;
-  const auto clip = static_cast<float>(hyper.clip_scale(*norm));
-  const auto beta1 = static_cast<float>(hyper.beta1), beta2 = static_cast<float>(hyper.beta2);
-  const double correction1 = 1 - std::pow(hyper.beta1, static_cast<double>(hyper.step));
-  const double correction2 = 1 - std::pow(hyper.beta2, static_cast<double>(hyper.step));
-  const auto rate = static_cast<float>(hyper.learning_rate / correction1);
+  const auto clip = static_cast<float>(now.clip_scale(*norm));
+  const auto beta1 = static_cast<float>(now.beta1), beta2 = static_cast<float>(now.beta2);
+  const double correction1 = 1 - std::pow(now.beta1, static_cast<double>(now.step));
+  const double correction2 = 1 - std::pow(now.beta2, static_cast<double>(now.step));
+  const auto rate = static_cast<float>(now.learning_rate / correction1);
   const auto inv_correction2 = static_cast<float>(1 / correction2);
-  const auto epsilon = static_cast<float>(hyper.epsilon);
+  const auto epsilon = static_cast<float>(now.epsilon);
   const auto update = [&](std::int64_t first, std::int64_t last, float decay) {
     along(last - first, [&](Lanes lanes) {
       const Floats g = lanes.load(gradients.data() + first) * broadcast(clip);
@@ -53,10 +53,10 @@ inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std:
                                               new_m * rate / (sqrt(new_v * inv_correction2) + epsilon));
     });
   };
-  const auto kept = static_cast<float>(1 - hyper.learning_rate * hyper.weight_decay);
+  const auto kept = static_cast<float>(1 - now.learning_rate * now.weight_decay);
   for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()),
                           [&](int, std::int64_t first, std::int64_t last) {
-                            const std::int64_t middle = std::clamp(hyper.decay_end, first, last);
+                            const std::int64_t middle = std::clamp(now.decay_end, first, last);
                             update(first, middle, kept);
                             update(middle, last, 1.0f);
                           });

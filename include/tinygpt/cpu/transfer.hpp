@@ -31,6 +31,6 @@ inline void convert(Context& ctx, std::span<float> to, std::span<const float> fr
   });
 }
 
-template <class F> void replay(Context&, Recording&, F&& operations) { operations(); }
+template <class Operations> void replay(Context&, Recording&, Operations&& operations) { operations(); }
 
 }  // namespace tinygpt::cpu

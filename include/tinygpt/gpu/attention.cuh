@@ -17,11 +17,10 @@ namespace detail {
 
 /// Are these heads for tensor cores? Of larger ones the registers do not hold the sums.
 template <class E, int D>
-inline constexpr bool on_tensor_cores = std::is_same_v<E, bfloat16> && padded_head<D> <= 128;
+inline constexpr bool on_tensor_cores = std::is_same_v<E, bfloat16> && (padded_head<D> <= 128);
 
 /// All heads of one kind in a joined tensor: `first` heads from its beginning.
-template <int D, class E>
-HeadArray<E> heads_at(E* data, int first, int width, int time) {
+template <int D, class E> HeadArray<E> heads_at(E* data, int first, int width, int time) {
   return {data + std::int64_t{first} * D, std::int64_t{width} * time, width};
 }
 
@@ -143,11 +142,13 @@ void decode_attention(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<
   }
   constexpr int kv_width = KvHeads<KV, D>::value, vec = head_vec<E, D>;
   launch<append_to_cache<E, vec>>(
-      Grid{blocks_for(std::int64_t{T} * (kv_width / vec), append_threads), append_threads, 0, ctx.stream()}, keys.data(),
-      values.data(), qkv.data(), std::int64_t{qkv.width()}, std::int64_t{Q} * D, kv_width, T, first_position);
+      Grid{blocks_for(std::int64_t{T} * (kv_width / vec), append_threads), append_threads, 0, ctx.stream()},
+      keys.data(), values.data(), qkv.data(), std::int64_t{qkv.width()}, std::int64_t{Q} * D, kv_width, T,
+      first_position);
   const HeadArray<const E> k{keys.data(), 0, kv_width}, v{values.data(), 0, kv_width};
   detail::attend<E, D, Dropping::no>(ctx, detail::heads_at<D>(y.data(), 0, y.width(), T), nullptr,
-                                     detail::heads_at<D>(qkv.data(), 0, qkv.width(), T), k, v, shape, first_position, {});
+                                     detail::heads_at<D>(qkv.data(), 0, qkv.width(), T), k, v, shape, first_position,
+                                     {});
 }
 
 }  // namespace tinygpt::gpu

@@ -59,8 +59,7 @@ template <class E> struct HeadArray {
 };
 
 /// A head's numbers with the zeros that make it a multiple of 16.
-template <int D>
-inline constexpr int padded_head = (D + 15) / 16 * 16;
+template <int D> inline constexpr int padded_head = (D + 15) / 16 * 16;
 
 inline constexpr float log2_of_e = 1.44269504088896341f;
 
@@ -109,12 +108,10 @@ TINYGPT_HD constexpr std::int64_t statistics_rows(int queries) {
 }
 
 /// Elements of a head that one access takes: as many as 16 bytes hold, if heads are whole multiples of them.
-template <class E, int D>
-inline constexpr int head_vec = (D & -D) < per_vec<E> ? (D & -D) : per_vec<E>;
+template <class E, int D> inline constexpr int head_vec = (D & -D) < per_vec<E> ? (D & -D) : per_vec<E>;
 
 /// The lanes that read one row of a head side by side.
-template <class E, int D>
-constexpr int lanes_per_row() {
+template <class E, int D> constexpr int lanes_per_row() {
   int lanes = 1;
   while (2 * lanes <= D / head_vec<E, D> && lanes < warp_size) lanes *= 2;
   return lanes;
@@ -147,8 +144,8 @@ __global__ void __launch_bounds__(statistics_threads)
   }
 }
 
-// ---- A warp's mask of 16 x 16 weights: each lane draws one group of 8, then they exchange what they drew. kept(n, r, e)
-// is asked of element 2r + e of the fragment d of mma_m16n8k16 whose columns begin at 8n.
+// ---- A warp's mask of 16 x 16 weights: each lane draws one group of 8, then they exchange what they drew. Asked by
+// kept(n, r, e) of element 2r + e of the fragment d of mma_m16n8k16 whose columns begin at 8n.
 
 /// The rows are queries from `query` on, the columns keys from `key` on.
 struct QueryRowsMask {
@@ -184,9 +181,8 @@ struct KeyRowsMask {
 // ---- Tiles
 
 /// What the number of a chunk in row `row` is xored with, in a tile of rows of `Width` numbers.
-template <int Width>
-__device__ __forceinline__ unsigned chunk_permutation(unsigned row) {
-  // All banks are 128 bytes, 8 chunks. Of eight rows, 8 / period that follow one another begin in different ones of them.
+template <int Width> __device__ __forceinline__ unsigned chunk_permutation(unsigned row) {
+  // All banks are 128 bytes, 8 chunks. Of eight rows, 8 / period neighbours begin in different ones of them.
   constexpr unsigned chunks = Width / 8, period = chunks % 8 == 0 ? 8 : chunks % 4 == 0 ? 4 : 2;
   return row / (8 / period) % period;
 }
@@ -305,6 +301,31 @@ template <int D, int RowTiles> struct HeldRows {
       }
     }
   }
+};
+
+/// Held rows of each thread, where they wait in shared memory; else nothing.
+template <int D, int Threads, bool Parks> struct ParkedRows {
+  static constexpr int fragments = padded_head<D> / 16;
+  Vec<std::uint32_t, 4> own[Parks ? fragments : 1][Parks ? Threads : 1];
+
+  template <int RowTiles> __device__ __forceinline__ void park(const HeldRows<D, RowTiles>& rows) {
+    if constexpr (Parks) {
+      static_assert(RowTiles == 1);
+#pragma unroll
+      for (int n = 0; n < fragments; ++n) own[n][threadIdx.x] = as_vec(rows.a[0][n]);
+    }
+  }
+  template <int RowTiles>
+  __device__ __forceinline__ Vec<std::uint32_t, 4> fragment(const HeldRows<D, RowTiles>& rows, int m, int n) const {
+    if constexpr (Parks) {
+      return own[n][threadIdx.x];
+    } else {
+      return as_vec(rows.a[m][n]);
+    }
+  }
+
+ private:
+  __device__ static Vec<std::uint32_t, 4> as_vec(const std::uint32_t (&a)[4]) { return {{a[0], a[1], a[2], a[3]}}; }
 };
 
 /// Writes fragments d, rows [first, first + 16) of a head by its columns; row half r is multiplied by factor[r].

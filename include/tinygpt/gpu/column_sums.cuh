@@ -1,6 +1,6 @@
 // Sums of the columns of a matrix, added to floats: the gradient of a bias.
-// Strategy: a block sums a tile of columns over a part of the rows, its warps taking turns, each row 16 bytes a lane; the
-// parts' sums are added in fixed order by a second kernel.
+// Strategy: a block sums a tile of columns over a part of the rows, its warps taking turns, each row 16 bytes a lane;
+// the parts' sums are added in fixed order by a second kernel.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,7 @@ constexpr RowParts column_sum_parts(std::int64_t rows) { return RowParts(rows, 1
 
 inline constexpr int column_sum_threads = 256;
 
-template <int N>
-struct ColumnSumShared {
-  float sums[warps<column_sum_threads>][warp_size * N];
-};
+template <int N> struct ColumnSumShared { float sums[warps<column_sum_threads>][warp_size * N]; };
 
 }  // namespace detail
 
@@ -71,10 +68,9 @@ void add_column_sums(Context<E>& ctx, float* sums, const E* x, std::int64_t rows
   constexpr int n = row_vec<E, Stride>;
   const RowParts parts = detail::column_sum_parts(rows);
   auto* const partials = static_cast<float*>(ctx.scratch(column_sums_scratch(rows, width)));
-  launch<column_sums_kernel<E, n>>(
-      Grid{dim3(blocks_for(width, warp_size * n), static_cast<unsigned>(parts.parts)), detail::column_sum_threads,
-           sizeof(detail::ColumnSumShared<n>), ctx.stream()},
-      partials, x, rows, width, Stride, parts.rows_per_part);
+  launch<column_sums_kernel<E, n>>(Grid{dim3(blocks_for(width, warp_size * n), static_cast<unsigned>(parts.parts)),
+                                        detail::column_sum_threads, sizeof(detail::ColumnSumShared<n>), ctx.stream()},
+                                   partials, x, rows, width, Stride, parts.rows_per_part);
   add_partials<1>(ctx, sums, nullptr, partials, parts.parts, width);
 }
 

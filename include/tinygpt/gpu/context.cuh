@@ -22,8 +22,7 @@ namespace tinygpt::gpu {
 namespace detail {
 
 /// The device's properties, once it is the current one and found good for numbers of type E.
-template <class E>
-cudaDeviceProp chosen_device(int device) {
+template <class E> cudaDeviceProp chosen_device(int device) {
   check(cudaSetDevice(device), "cudaSetDevice");
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
@@ -50,8 +49,8 @@ template <class E> class Context {
   using accumulator = float;
   using Recording = gpu::Recording;
 
-  /// `device` counts as CUDA does; `workspace` is what gpu/memory.cuh says that the operations want, in bytes. Throws Error
-  /// where one of them is not to be had, or cuBLASLt is not.
+  /// `device` counts as CUDA does; `workspace` is what gpu/memory.cuh says that the operations want, in bytes. Throws
+  /// Error where one of them is not to be had, or cuBLASLt is not.
   explicit Context(int device = 0, std::int64_t workspace = 0)
       : properties_(detail::chosen_device<E>(device)), matmul_(properties_) {
     cudaStream_t stream = nullptr;
@@ -80,9 +79,9 @@ template <class E> class Context {
   /// How often scratch has got another place.
   int scratch_changes() const { return scratch_changes_; }
 
-  /// Memory of at least so many bytes, aligned to 256, for what the parts of the operation that runs hand to one another;
-  /// the next operation finds in it what this one left. Every operation says by a constexpr function (norm_scratch, ...)
-  /// what it needs, and gpu/memory.cuh reserves the largest.
+  /// Memory of at least so many bytes, aligned to 256, for what the parts of the operation that runs hand to one
+  /// another; the next operation finds in it what this one left. Every operation says by a constexpr function
+  /// (norm_scratch, ...) what it needs, and gpu/memory.cuh reserves the largest.
   void* scratch(std::int64_t bytes) {
     if (bytes > scratch_.size()) {
       throw Error("an operation wants " + std::to_string(bytes) + " bytes of scratch of " +

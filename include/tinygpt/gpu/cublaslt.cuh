@@ -11,8 +11,8 @@
 
 namespace tinygpt::gpu {
 
-/// The functions that this project calls, with the types that cuBLASLt's header declares. gpu/cublaslt_library.cuh finds
-/// them when the program runs, so that a program which has this backend starts on a machine without CUDA.
+/// The functions that this project calls, with the types that cuBLASLt's header declares. gpu/cublaslt_library.cuh
+/// finds them when the program runs, so that a program which has this backend starts on a machine without CUDA.
 struct CublasLt {
   decltype(&cublasLtGetVersion) version;
   decltype(&cublasLtGetStatusString) status_string;

@@ -50,8 +50,7 @@ inline std::vector<std::string> cublaslt_places() {
   return places;
 }
 
-template <class Function>
-void find(void* library, const char* name, Function& function, const std::string& place) {
+template <class Function> void find(void* library, const char* name, Function& function, const std::string& place) {
   void* const address = ::dlsym(library, name);
   if (address == nullptr) {
     throw Error("the cuBLASLt at " + place + " has no " + name + ": install cuBLAS " + std::to_string(cublaslt_major) +

@@ -1,9 +1,9 @@
 // Attention of one new position over a key/value cache. Twin of cpu/flash_attention.hpp's attention_decode.
 //
-// The cache is read once, by 16 bytes per lane, and nothing is computed twice: a few lanes share a position, a block has
-// up to four query heads that share their keys, and the context is cut into splits whose number depends on the shape of
-// the cache alone. The grid is the same at every position (a recorded graph must be); blocks beyond it have no work. A
-// second kernel adds the splits in their order. Lanes keep their own softmax, so the loop has no barrier.
+// The cache is read once, by 16 bytes per lane, and nothing is computed twice: a few lanes share a position, a block
+// has up to four query heads that share their keys, and the context is cut into splits whose number depends on the
+// shape of the cache alone. The grid is the same at every position (a recorded graph must be); blocks beyond it have no
+// work. A second kernel adds the splits in their order. Lanes keep their own softmax, so the loop has no barrier.
 // Source: Dao et al. 2023, "Flash-Decoding for long-context inference".
 #pragma once
 
@@ -56,15 +56,16 @@ template <int N> struct OnlineSums {
 template <class E, int D> struct DecodeCut {
   static constexpr int vec = head_vec<E, D>, chunks = D / vec;
   static constexpr int lanes = chunks > 16 ? 32 : chunks > 8 ? 16 : chunks > 4 ? 8 : chunks > 2 ? 4 : chunks;
-  static constexpr int per_lane = (chunks + lanes - 1) / lanes;       ///< chunks of a position
-  static constexpr int numbers = per_lane * vec;                      ///< of a position
-  static constexpr int unroll = numbers <= 8 ? 4 : 1;                 ///< positions at once
-  static constexpr int together = decode_threads / lanes;             ///< positions side by side in the block
+  static constexpr int per_lane = (chunks + lanes - 1) / lanes;  ///< chunks of a position
+  static constexpr int numbers = per_lane * vec;                 ///< of a position
+  static constexpr int unroll = numbers <= 8 ? 4 : 1;            ///< positions at once
+  static constexpr int together = decode_threads / lanes;        ///< positions side by side in the block
 };
 
-/// Keys and values of the new position go into the cache; `results` [query head][split].
+/// Keys and values of the new position go into the cache; `results` [query head][split]. With one head four blocks share a
+/// multiprocessor; were ptxas not told, it would rather spill than have no more than four.
 template <class E, int D, int Heads>
-__global__ void __launch_bounds__(decode_threads)
+__global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
     decode_split(SplitResult<D>* results, E* keys, E* values, const E* qkv, AttentionShape shape, int splits,
                  Deferred<int> first_position) {
   using Cut = DecodeCut<E, D>;

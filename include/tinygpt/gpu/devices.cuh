@@ -24,21 +24,21 @@ struct Device {
   int major = 0, minor = 0;
   std::int64_t total = 0, free = 0;  ///< bytes of its memory
   bool bf16 = false;
-  double peak_flops = 0;  ///< dense bf16 products per second, summed in float, a multiply-add counted as two; 0: not known
+  double peak_flops = 0;  ///< dense bf16 products per second, a multiply-add counted as two; 0: not known
 };
 
 /// A program has code for a GPU or has none; this kernel stands for all.
-template <int Unused>
-__global__ void code_probe() {}
+template <int Unused> __global__ void code_probe() {}
 
 namespace detail {
 
-/// TFLOP/s of dense bf16 matrix products with sums in float, as NVIDIA states them at the boost clock. A card is the first
-/// whose words are all in its name.
+/// TFLOP/s of dense bf16 matrix products with sums in float, as NVIDIA states them at the boost clock. A card is the
+/// first whose words are all in its name.
 ///
-/// Numbers are those of NVIDIA's datasheets, halved where they are for sparse matrices, and for GeForce cards the tables
-/// "Peak BF16 Tensor TFLOPS with FP32 Accumulate" of the whitepapers on GA102, Ada and RTX Blackwell; GeForce cards that are in
-/// no table are scaled by cores and boost clock. Compared with the tables of llm.c (llmc/mfu.h) and nanochat (common.py).
+/// Numbers are those of NVIDIA's datasheets, halved where they are for sparse matrices, and for GeForce cards the
+/// tables "Peak BF16 Tensor TFLOPS with FP32 Accumulate" of the whitepapers on GA102, Ada and RTX Blackwell; GeForce
+/// cards that are in no table are scaled by cores and boost clock. Compared with the tables of llm.c (llmc/mfu.h) and
+/// nanochat (common.py).
 struct Peak {
   std::array<std::string_view, 3> words;
   double tflops;
@@ -77,13 +77,17 @@ inline constexpr Peak peaks[] = {
 
 inline bool has_word(std::string_view name, std::string_view word) {
   for (std::size_t at = name.find(word); at != std::string_view::npos; at = name.find(word, at + 1)) {
-    const auto inside = [&](std::size_t i) { return i < name.size() && std::isalnum(static_cast<unsigned char>(name[i])); };
+    const auto inside = [&](std::size_t i) {
+      return i < name.size() && std::isalnum(static_cast<unsigned char>(name[i]));
+    };
     if (!(at > 0 && inside(at - 1)) && !inside(at + word.size())) return true;
   }
   return false;
 }
 
-inline std::string dotted(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+inline std::string dotted(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
 
 /// Why no GPU at all can be used; empty where there is one.
 inline std::string why_none() {
@@ -122,7 +126,8 @@ inline double peak_flops(std::string_view name) {
   return 0;
 }
 
-/// The GPU of that number; why_not says what is wrong with it. It is the current device afterwards, where it can be used.
+/// The GPU of that number; why_not says what is wrong with it. It is the current device afterwards, where it can be
+/// used.
 inline Device find_device(int number) {
   Device device;
   device.number = number;
@@ -159,8 +164,9 @@ inline Device find_device(int number) {
   const cudaError_t code = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(code_probe<0>));
   if (code == cudaErrorNoKernelImageForDevice) {
     cudaGetLastError();
-    device.why_not = "this program has no code for " + device.name + ": build it with -DTINYGPT_GPU_ARCHITECTURES=" +
-                     std::to_string(device.major) + std::to_string(device.minor);
+    device.why_not = "this program has no code for " + device.name +
+                     ": build it with -DTINYGPT_GPU_ARCHITECTURES=" + std::to_string(device.major) +
+                     std::to_string(device.minor);
     return device;
   }
   if (failed(code)) return device;
@@ -175,7 +181,8 @@ inline Device find_device(int number) {
   return device;
 }
 
-/// All of them. Each comes to hold some memory for this program, so one that is to be used is better asked for by number.
+/// All of them. Each comes to hold some memory for this program, so one that is to be used is better asked for by
+/// number.
 inline std::vector<Device> find_devices() {
   std::vector<Device> devices;
   int count = 0;

@@ -47,7 +47,7 @@ inline constexpr int token_sum_threads = 128;
 /// A warp has a run of places and a strip of columns: one vector a lane. The first and the last token of a run may also
 /// stand in others: then their sums go to edges[run][0] or [1]. A token that fills the run has both ends there: [0].
 template <class E, int C>
-__global__ void __launch_bounds__(token_sum_threads)
+__global__ void __launch_bounds__(token_sum_threads, 4)
     token_sum_kernel(float* d_token_embedding, float* edges, const E* d_residual, const std::int32_t* tokens,
                      const std::int32_t* order, std::int64_t places, std::int64_t run_size, std::int64_t runs, int T,
                      Dropout dropout) {

@@ -1,9 +1,9 @@
 // Causal grouped-query attention in bfloat16 on tensor cores. Twin of cpu/flash_attention.hpp.
 //
 // Forward: each warp holds 16 or 32 queries in registers, tiles of keys and values stream through shared memory in two
-// stages of asynchronous copies, online softmax. Backward: one kernel, run twice. With keys resident it makes d_k and d_v
-// of all query heads of a group, with queries resident d_q; the other rows stream past. So nothing is atomic, every sum
-// has one order, and the only scratch is two numbers per query. That computes scores and their derivatives twice, 7
+// stages of asynchronous copies, online softmax. Backward: one kernel, run twice. With keys resident it makes d_k and
+// d_v of all query heads of a group, with queries resident d_q; the other rows stream past. So nothing is atomic, every
+// sum has one order, and the only scratch is two numbers per query. That computes scores and their derivatives twice, 7
 // products instead of 5: 2 T more FLOPs per number of d_q, where partial sums of d_q in memory would cost 8 bytes per
 // 128 keys, T / 32 bytes on average: on an H100 twice the time, and gigabytes.
 //
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(flash_threads, 2)
   HeldRows<D, row_tiles> queries;
   queries.load(q.template head<D>(b, h, shape.queries), row0);
 
-  float sums[row_tiles][width / 8][4] = {};  // of weights and values, then y
+  float sums[row_tiles][width / 8][4] = {};           // of weights and values, then y
   float top[row_tiles][2], total[row_tiles][2] = {};  // total: this lane's part of it
 #pragma unroll
   for (int m = 0; m < row_tiles; ++m) top[m][0] = top[m][1] = -INFINITY;
@@ -198,31 +198,6 @@ __global__ void __launch_bounds__(flash_threads, 2)
 
 // ---- Backward
 
-/// Held rows of each thread, where they wait in shared memory; else nothing.
-template <int D, bool Parks> struct ParkedRows {
-  static constexpr int fragments = padded_head<D> / 16;
-  Vec<std::uint32_t, 4> own[Parks ? fragments : 1][Parks ? flash_threads : 1];
-
-  template <int RowTiles> __device__ __forceinline__ void park(const HeldRows<D, RowTiles>& rows) {
-    if constexpr (Parks) {
-      static_assert(RowTiles == 1);
-#pragma unroll
-      for (int n = 0; n < fragments; ++n) own[n][threadIdx.x] = as_vec(rows.a[0][n]);
-    }
-  }
-  template <int RowTiles>
-  __device__ __forceinline__ Vec<std::uint32_t, 4> fragment(const HeldRows<D, RowTiles>& rows, int m, int n) const {
-    if constexpr (Parks) {
-      return own[n][threadIdx.x];
-    } else {
-      return as_vec(rows.a[m][n]);
-    }
-  }
-
- private:
-  __device__ static Vec<std::uint32_t, 4> as_vec(const std::uint32_t (&a)[4]) { return {{a[0], a[1], a[2], a[3]}}; }
-};
-
 /// How the backward pass is cut.
 template <int D, Resident resident, Dropping dropping> struct FlashBackward {
   static constexpr int width = padded_head<D>;
@@ -240,12 +215,13 @@ template <int D, Resident resident, Dropping dropping> struct FlashBackward {
     bfloat16 x[2][columns * width];  ///< k, or q
     bfloat16 z[2][columns * width];  ///< v, or d_y
     QueryStatistics statistics[2][resident == Resident::keys ? columns : 2];
-    ParkedRows<D, parks_x> x_parked;
-    ParkedRows<D, parks_z> z_parked;
+    ParkedRows<D, flash_threads, parks_x> x_parked;
+    ParkedRows<D, flash_threads, parks_z> z_parked;
   };
 };
 
-/// With queries resident d_x = d_q; with keys resident d_x = d_k and d_z = d_v, summed over the query heads of the group.
+/// With queries resident d_x = d_q; with keys resident d_x = d_k and d_z = d_v, summed over the query heads of the
+/// group.
 ///
 ///   p_ij = exp(s_ij - lse_i),  ds_ij = p_ij (m_ij d_y_i . v_j - delta_i)
 ///   d_q_i = scale sum_j ds_ij k_j,   d_k_j = scale sum_i ds_ij q_i,   d_v_j = sum_i m_ij p_ij d_y_i

@@ -1,9 +1,9 @@
 // Causal grouped-query attention in float32, without tensor cores: for float, any GPU, and heads that are too large for
 // flash_attention.cuh. Twin of cpu/flash_attention.hpp.
 //
-// The same cut as in flash_attention.cuh, with plain tiles of floats in shared memory: 256 threads, thread (y, x) of 16 x
-// 16 has rows y + 16 r and columns x + 16 c of every product. Rows are as far apart as lets 16 bytes from 8 of them be
-// read at once. What dropout keeps is drawn into shared memory while tiles are loaded.
+// The same cut as in flash_attention.cuh, with plain tiles of floats in shared memory: 256 threads, thread (y, x) of 16
+// x 16 has rows y + 16 r and columns x + 16 c of every product. Rows are as far apart as lets 16 bytes from 8 of them
+// be read at once. What dropout keeps is drawn into shared memory while tiles are loaded.
 #pragma once
 
 #include <tinygpt/gpu/attention_tile.cuh>
@@ -130,8 +130,7 @@ __global__ void __launch_bounds__(plain_threads, 1)
     shared.v.load(v_head, key0);
     if constexpr (dropping == Dropping::yes) {
       for (int i = static_cast<int>(threadIdx.x); i < queries * keys / 8; i += plain_threads) {
-        shared.kept[i] =
-            static_cast<std::uint8_t>(mask.byte(first + row0 + i / (keys / 8), key0 / 8 + i % (keys / 8)));
+        shared.kept[i] = static_cast<std::uint8_t>(mask.byte(first + row0 + i / (keys / 8), key0 / 8 + i % (keys / 8)));
       }
     }
     __syncthreads();
@@ -176,7 +175,8 @@ __global__ void __launch_bounds__(plain_threads, 1)
     const float sum = warp_sum<plain_side>(total[r]);
     if (i >= shape.queries) continue;
     if (lse != nullptr && tx == 0) {
-      lse[(static_cast<std::int64_t>(b) * shape.queries + i) * shape.query_heads + h] = top[r] * shape.scale + logf(sum);
+      lse[(static_cast<std::int64_t>(b) * shape.queries + i) * shape.query_heads + h] =
+          top[r] * shape.scale + logf(sum);
     }
 #pragma unroll
     for (int c = 0; c < columns; ++c) {
@@ -190,9 +190,9 @@ __global__ void __launch_bounds__(plain_threads, 1)
 
 template <int D> struct PlainBackwardShared {
   static constexpr PlainCut cut = plain_backward_cut<D>();
-  FloatTile<D, cut.rows> x, z;                  // of this block: k and v, or q and d_y
-  FloatTile<D, cut.columns> x_tile, z_tile;     // streamed: q and d_y, or k and v
-  FloatSquare<cut.rows, cut.columns> weights;   // first the weights, then their derivatives
+  FloatTile<D, cut.rows> x, z;                 // of this block: k and v, or q and d_y
+  FloatTile<D, cut.columns> x_tile, z_tile;    // streamed: q and d_y, or k and v
+  FloatSquare<cut.rows, cut.columns> weights;  // first the weights, then their derivatives
   QueryStatistics statistics[cut.rows > cut.columns ? cut.rows : cut.columns];
   std::uint8_t kept[cut.rows * cut.columns / 8];  // [query][key / 8]
 };

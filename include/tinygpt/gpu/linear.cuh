@@ -1,6 +1,6 @@
 // Linear layers, alone and with the feed-forward network's nonlinearity. Twin of reference/linear.hpp.
-// The bias is the product's epilogue; the nonlinearity is a pass of its own, so that activation() can repeat it bit for bit
-// (see gpu/matmul.cuh); gradients of weights are products of E that add to float.
+// The bias is the product's epilogue; the nonlinearity is a pass of its own, so that activation() can repeat it bit for
+// bit (see gpu/matmul.cuh); gradients of weights are products of E that add to float.
 #pragma once
 
 #include <tinygpt/gpu/activation.cuh>
@@ -22,8 +22,8 @@ constexpr std::int64_t linear_scratch(std::int64_t tokens, int outputs) { return
 
 template <class E, class Rows, class Cols>
 void linear_backward(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Rows, Cols> d_w,
-                     Out<float, Rows> d_b, In<E, Batch<dyn>, Time<dyn>, Rows> d_y,
-                     In<E, Batch<dyn>, Time<dyn>, Cols> x, In<E, Rows, Cols> w) {
+                     Out<float, Rows> d_b, In<E, Batch<dyn>, Time<dyn>, Rows> d_y, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                     In<E, Rows, Cols> w) {
   matmul(ctx, x.rows(), Cols::value, Rows::value, as_stored(d_y.data(), Rows::value), as_stored(w.data(), Cols::value),
          d_x.data(), Cols::value);
   matmul(ctx, Rows::value, Cols::value, x.rows(), transposed(d_y.data(), Rows::value), as_stored(x.data(), Cols::value),
@@ -44,8 +44,8 @@ void linear_activation_backward(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, C
                                 Tensor<float, FfnIn<F, K>, Cols> d_w, Out<float, FfnIn<F, K>> d_b,
                                 Out<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
                                 In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
-                                In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre,
-                                In<E, Batch<dyn>, Time<dyn>, Cols> x, In<E, FfnIn<F, K>, Cols> w) {
+                                In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                                In<E, FfnIn<F, K>, Cols> w) {
   activation_backward<E, F, K>(ctx, d_pre, d_hidden, pre);
   linear_backward(ctx, d_x, d_w, d_b, read(d_pre), x, w);
 }

@@ -1,6 +1,6 @@
 // The output projection with softmax cross-entropy. Twin of reference/loss.hpp.
-// Strategy: logits exist for one chunk of rows; a block takes a row, finds its log-sum-exp in one pass of 16-byte loads and
-// turns it into its own gradient in a second one, which runs backwards: what was read last is still near.
+// Strategy: logits exist for one chunk of rows; a block takes a row, finds its log-sum-exp in one pass of 16-byte loads
+// and turns it into its own gradient in a second one, which runs backwards: what was read last is still near.
 #pragma once
 
 #include <cmath>
@@ -21,8 +21,7 @@ enum class Gradient { no, yes };
 inline constexpr int loss_loads = 4;
 
 /// Logits of columns `column` on, minus infinity in place of what is beyond the width: a softmax of 0.
-template <int N>
-__device__ __forceinline__ Vec<float, N> logits_within(Vec<float, N> logits, int column, int width) {
+template <int N> __device__ __forceinline__ Vec<float, N> logits_within(Vec<float, N> logits, int column, int width) {
   if (column + N > width) {
 #pragma unroll
     for (int i = 0; i < N; ++i) logits[i] = column + i < width ? logits[i] : -INFINITY;
@@ -30,16 +29,10 @@ __device__ __forceinline__ Vec<float, N> logits_within(Vec<float, N> logits, int
   return logits;
 }
 
-template <int Threads>
-struct LossShared {
-  float partial[warps<Threads>];
-};
+template <int Threads> struct LossShared { float partial[warps<Threads>]; };
 
 inline constexpr int sum_threads = 1024;
-template <int Threads>
-struct LossSumShared {
-  double partial[warps<Threads>];
-};
+template <int Threads> struct LossSumShared { double partial[warps<Threads>]; };
 
 /// Threads for a row: a few vectors for each of them.
 constexpr int loss_threads(int width, int n) { return width <= 512 * n ? 128 : width <= 4096 * n ? 256 : 512; }
@@ -47,8 +40,8 @@ constexpr int loss_threads(int width, int n) { return width <= 512 * n ? 128 : w
 }  // namespace detail
 
 /// losses[i] = log-sum-exp of row i of z - z[i][target], 0 where ignored; with Gradient::yes, z becomes
-/// scale * (softmax(z) - onehot), 0 where ignored. Rows are `stride` apart, a multiple of N; what lies between the width
-/// and the stride is never used, and in the end 0 as far as the row's last vector reaches.
+/// scale * (softmax(z) - onehot), 0 where ignored. Rows are `stride` apart, a multiple of N; what lies between the
+/// width and the stride is never used, and in the end 0 as far as the row's last vector reaches.
 template <class E, int N, int Threads, detail::Gradient G>
 __global__ void __launch_bounds__(Threads)
     softmax_loss_kernel(E* z, float* losses, const std::int32_t* targets, int width, std::int64_t stride, float scale) {
@@ -141,11 +134,10 @@ namespace detail {
 
 /// How the rows are worked through: `rows` at a time, `Stride` numbers apart.
 ///
-/// A vocabulary of 50257 would leave every second row of bfloat16 at an odd place, where neither cuBLASLt's good algorithms
-/// nor 16-byte loads can go; so rows begin at multiples of 16 bytes, and the memory holds a row or so less. The chunks are
-/// as equal as may be, in tiles of the product.
-template <class E, int V>
-struct LogitsChunks {
+/// A vocabulary of 50257 would leave every second row of bfloat16 at an odd place, where neither cuBLASLt's good
+/// algorithms nor 16-byte loads can go; so rows begin at multiples of 16 bytes, and the memory holds a row or so less.
+/// The chunks are as equal as may be, in tiles of the product.
+template <class E, int V> struct LogitsChunks {
   static constexpr int stride = (V + per_vec<E> - 1) / per_vec<E> * per_vec<E>;
 
   std::int64_t rows;
@@ -192,7 +184,8 @@ void for_logits(Context<E>& ctx, float* loss, float* losses, Tensor<E, Time<dyn>
   } else {
     through(std::integral_constant<int, V>{});
   }
-  launch<add_losses_kernel<sum_threads>>(Grid{1, sum_threads, sizeof(LossSumShared<sum_threads>), ctx.stream()}, loss, losses, x.rows(), scale);
+  launch<add_losses_kernel<sum_threads>>(Grid{1, sum_threads, sizeof(LossSumShared<sum_threads>), ctx.stream()}, loss,
+                                         losses, x.rows(), scale);
 }
 
 }  // namespace detail
@@ -219,8 +212,8 @@ void loss_head_gradient(Context<E>& ctx, float* loss, Out<float, Batch<dyn>, Tim
       [&](std::int64_t first, std::int64_t rows, E* dz, auto stride) {
         matmul(ctx, rows, Cols::value, V, as_stored(dz, stride), as_stored(w.data(), Cols::value),
                d_x.data() + first * Cols::value, Cols::value);
-        matmul(ctx, V, Cols::value, rows, transposed(dz, stride), as_stored(x.data() + first * Cols::value, Cols::value),
-               d_w.data(), Cols::value, Accumulate::yes);
+        matmul(ctx, V, Cols::value, rows, transposed(dz, stride),
+               as_stored(x.data() + first * Cols::value, Cols::value), d_w.data(), Cols::value, Accumulate::yes);
         if (d_b) add_column_sums<stride>(ctx, d_b.data(), dz, rows, V);
       });
 }

@@ -1,8 +1,8 @@
 // Matrix products: y = a b, y = a b + bias and y += a b, any of a and b transposed. Twin of cpu/gemm.hpp.
 //
 // Of cuBLASLt's epilogues only the bias is used. Its GELU would be computed from sums that have not been rounded to the
-// numbers that are kept, and by a formula of its own, so activation() could not give the same hidden again from what was
-// kept (ops/backend.hpp); its bias gradients replace what backward passes must add to.
+// numbers that are kept, and by a formula of its own, so activation() could not give the same hidden again from what
+// was kept (ops/backend.hpp); its bias gradients replace what backward passes must add to.
 #pragma once
 
 #include <tinygpt/gpu/context.cuh>
@@ -10,11 +10,12 @@
 
 namespace tinygpt::gpu {
 
-/// y (m x n, rows `stride` apart) = a (m x k) b (k x n), or += where told, and + bias (n) in every row where there is one.
+/// y (m x n, rows `stride` apart) = a (m x k) b (k x n), or += where told, and + bias (n) in every row where there is
+/// one.
 ///
-/// (E, E) -> E for activations, (float) or (bfloat16, bfloat16) -> float for gradients of parameters. Sums are float, and
-/// of float operands exact products (no TF32). The bias is added to the sum before it is rounded to Y.
-/// FLOPs 2mnk. Throws an Error where cuBLASLt refuses.
+/// (E, E) -> E for activations, (float) or (bfloat16, bfloat16) -> float for gradients of parameters. Sums are float,
+/// and of float operands exact products (no TF32). The bias is added to the sum before it is rounded to Y. FLOPs 2mnk.
+/// Throws an Error where cuBLASLt refuses.
 template <class E, class Y>
 void matmul(Context<E>& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand<E> a, Operand<E> b, Y* y,
             std::int64_t stride, Accumulate accumulate = Accumulate::no, const E* bias = nullptr) {

@@ -1,10 +1,10 @@
 // Matrix products by cuBLASLt: an algorithm is chosen once for each kind of product, and kept.
 //
 // Bits: an algorithm adds in an order of its own, and gives the same bits each time on the same kind of GPU (cuBLAS
-// library, "Results reproducibility"); of the ways to split a long sum only the one that adds the parts in float, in a step
-// of its own, is allowed. So results repeat as long as the choice does: within a process it is made once, and between
-// processes it is in the file of plans. Where that file cannot be written nothing is timed, and the library's own first
-// proposal, which is always the same, is taken. Several candidates are timed for about a millisecond each.
+// library, "Results reproducibility"); of the ways to split a long sum only the one that adds the parts in float, in a
+// step of its own, is allowed. So results repeat as long as the choice does: within a process it is made once, and
+// between processes it is in the file of plans. Where that file cannot be written nothing is timed, and the library's
+// own first proposal, which is always the same, is taken. Several candidates are timed for about a millisecond each.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@
 
 namespace tinygpt::gpu {
 
-/// Bytes of workspace for algorithms that split a sum, on a GPU of compute capability `major`. Source: cuBLAS library, the
-/// sizes that cublasSetWorkspace() recommends.
+/// Bytes of workspace for algorithms that split a sum, on a GPU of compute capability `major`. Source: cuBLAS library,
+/// the sizes that cublasSetWorkspace() recommends.
 constexpr std::int64_t matmul_workspace(int major) { return std::int64_t{major >= 9 ? 32 : 4} << 20; }
 inline constexpr std::int64_t most_matmul_workspace = matmul_workspace(9);
 
@@ -42,8 +42,8 @@ class MatmulEngine {
 
   std::int64_t workspace_bytes() const { return workspace_.size(); }
 
-  /// y = a b, y = a b + bias or y += a b. Allocates nothing and waits for nothing, but for the first time that a product is
-  /// met, outside of a capture.
+  /// y = a b, y = a b + bias or y += a b. Allocates nothing and waits for nothing, but for the first time that a
+  /// product is met, outside of a capture.
   void run(const Product& product, const void* a, const void* b, void* y, const void* bias, cudaStream_t stream) {
     auto found = plans_.find(product);
     if (found == plans_.end()) {
@@ -51,14 +51,14 @@ class MatmulEngine {
       plan.algorithm = choose(plan, product, a, b, y, bias, stream);
       found = plans_.emplace(product, std::move(plan)).first;
     }
-    lt_.check(start(found->second, found->second.algorithm, a, b, y, bias, stream), "cublasLtMatmul for " + text(product));
+    lt_.check(start(found->second, found->second.algorithm, a, b, y, bias, stream),
+              "cublasLtMatmul for " + text(product));
   }
 
  private:
   static constexpr float never = std::numeric_limits<float>::infinity();
 
-  template <class Handle>
-  using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(Handle)>;
+  template <class Handle> using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(Handle)>;
 
   /// cuBLASLt counts down columns: to it a row-major matrix is its transpose. So it is asked for y^T = b^T a^T, with b
   /// first: as_stored is then what it calls N, and the bias runs along its columns.
@@ -77,8 +77,7 @@ class MatmulEngine {
       }
     }
 
-    template <class Value>
-    void set(const CublasLt& lt, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
+    template <class Value> void set(const CublasLt& lt, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
       lt.check(lt.desc_set(desc.get(), attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
     }
 
@@ -117,8 +116,9 @@ class MatmulEngine {
     if (bias != nullptr) plan.set(lt_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const float alpha = 1;
     const cublasLtMatmulAlgo_t algorithm = algorithm_of(bits);
-    return lt_.matmul(handle_, plan.desc.get(), &alpha, b, plan.b.get(), a, plan.a.get(), &plan.beta, y, plan.y.get(), y,
-                      plan.y.get(), &algorithm, workspace_.data(), static_cast<std::size_t>(workspace_.size()), stream);
+    return lt_.matmul(handle_, plan.desc.get(), &alpha, b, plan.b.get(), a, plan.a.get(), &plan.beta, y, plan.y.get(),
+                      y, plan.y.get(), &algorithm, workspace_.data(), static_cast<std::size_t>(workspace_.size()),
+                      stream);
   }
 
   AlgorithmBits choose(Plan& plan, const Product& product, const void* a, const void* b, void* y, const void* bias,
@@ -131,8 +131,8 @@ class MatmulEngine {
 
     const auto candidates = proposals(plan, product);
     if (candidates.size() == 1 || capturing(stream)) return candidates.front();
-    const auto chosen = file_.find_or_choose(
-        key, usable, [&] { return fastest(plan, product, candidates, a, b, y, bias, stream); });
+    const auto chosen =
+        file_.find_or_choose(key, usable, [&] { return fastest(plan, product, candidates, a, b, y, bias, stream); });
     return chosen.value_or(candidates.front());
   }
 

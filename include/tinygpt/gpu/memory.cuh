@@ -1,5 +1,5 @@
-// What the gpu backend allocates beside the arenas, in bytes: the scratch that operations share, and the workspace of matrix
-// products. Twin of cpu/memory.hpp.
+// What the gpu backend allocates beside the arenas, in bytes: the scratch that operations share, and the workspace of
+// matrix products. Twin of cpu/memory.hpp.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 
 namespace tinygpt::gpu {
 
-/// What a Context wants for training steps on batches of batch x time tokens: one operation runs at a time, so the scratch
-/// is that of the most demanding one. On GPUs before Hopper it is a little less.
+/// What a Context wants for training steps on batches of batch x time tokens: one operation runs at a time, so the
+/// scratch is that of the most demanding one. On GPUs before Hopper it is a little less.
 constexpr std::int64_t train_workspace(const Config& c, int batch, int time) {
   const std::int64_t tokens = std::int64_t{batch} * time, parameters = ParamTable(c).arena_size();
   const std::int64_t scratch = std::max({

@@ -1,8 +1,8 @@
 // Which algorithm was found for which matrix product, kept in a file between runs.
 //
-// Algorithms are timed, and time is noise: without the file a resumed run could take others than the run it resumes, and
-// sums in another order have other bits. So what was found is written down before it is used, first come first kept, and
-// a machine without a place to write does not time at all (see MatmulEngine).
+// Algorithms are timed, and time is noise: without the file a resumed run could take others than the run it resumes,
+// and sums in another order have other bits. So what was found is written down before it is used, first come first
+// kept, and a machine without a place to write does not time at all (see MatmulEngine).
 #pragma once
 
 #include <fcntl.h>
@@ -28,8 +28,8 @@ namespace tinygpt::gpu {
 /// A library's description of an algorithm: bits that only it can read.
 using AlgorithmBits = std::array<std::uint64_t, 8>;
 
-/// The file of one kind of GPU, one driver and one version of the library; `owner` says which, in its first line and its
-/// name. Nothing about it is an error: a file that cannot be read, is another's, or is damaged holds nothing.
+/// The file of one kind of GPU, one driver and one version of the library; `owner` says which, in its first line and
+/// its name. Nothing about it is an error: a file that cannot be read, is another's, or is damaged holds nothing.
 class PlanFile {
  public:
   /// In `folder`; an empty one means that there is no file.
@@ -38,7 +38,8 @@ class PlanFile {
     if (!folder.empty()) path_ = folder / ("matmul-" + file_name(owner) + ".txt");
   }
 
-  /// $TINYGPT_CACHE, else $XDG_CACHE_HOME/tinygpt, else ~/.cache/tinygpt; empty where none is set, or the first is empty.
+  /// $TINYGPT_CACHE, else $XDG_CACHE_HOME/tinygpt, else ~/.cache/tinygpt; empty where none is set, or the first is
+  /// empty.
   static std::filesystem::path default_folder() {
     if (const char* own = std::getenv("TINYGPT_CACHE")) return own;
     const char* cache = std::getenv("XDG_CACHE_HOME");
@@ -59,8 +60,8 @@ class PlanFile {
   }
 
   /// What the file holds for this key and usable(it) accepts; else what choose() says, once it is in the file. Nothing
-  /// where the file cannot be written, and nothing from then on. Other programs that choose at the same time wait, and find
-  /// what this one chose.
+  /// where the file cannot be written, and nothing from then on. Other programs that choose at the same time wait, and
+  /// find what this one chose.
   template <class Usable, class Choose>
   std::optional<AlgorithmBits> find_or_choose(const std::string& key, Usable&& usable, Choose&& choose) {
     if (path_.empty()) return std::nullopt;

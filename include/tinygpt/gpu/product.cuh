@@ -20,24 +20,21 @@ template <class E>
 inline constexpr Number number_of = std::is_same_v<std::remove_const_t<E>, bfloat16> ? Number::bf16 : Number::float32;
 
 /// An input of a product. as_stored: element (i, j) is data[i * stride + j]; transposed: data[j * stride + i].
-template <class E>
-struct Operand {
+template <class E> struct Operand {
   const E* data;
   std::int64_t stride;
   Layout layout;
 };
 
-template <class E>
-Operand<std::remove_const_t<E>> as_stored(E* data, std::int64_t stride) {
+template <class E> Operand<std::remove_const_t<E>> as_stored(E* data, std::int64_t stride) {
   return {data, stride, Layout::as_stored};
 }
-template <class E>
-Operand<std::remove_const_t<E>> transposed(E* data, std::int64_t stride) {
+template <class E> Operand<std::remove_const_t<E>> transposed(E* data, std::int64_t stride) {
   return {data, stride, Layout::transposed};
 }
 
-/// y (m x n) = a (m x k) b (k x n), without the addresses: all that the choice of an algorithm depends on. The numbers of
-/// a, b and the bias are `in`, those of y `out`; sums are float.
+/// y (m x n) = a (m x k) b (k x n), without the addresses: all that the choice of an algorithm depends on. The numbers
+/// of a, b and the bias are `in`, those of y `out`; sums are float.
 struct Product {
   std::int64_t m, n, k;
   Layout a, b;
@@ -61,10 +58,10 @@ inline std::string text(const Product& p) {
   const auto number = [](Number n) { return n == Number::bf16 ? "bf16" : "float"; };
   const auto layout = [](Layout l) { return l == Layout::transposed ? 't' : 'n'; };
   std::ostringstream out;
-  out << number(p.in) << '-' << number(p.out) << '_' << p.m << 'x' << p.n << 'x' << p.k << '_' << layout(p.a) << p.a_stride
-      << '_' << layout(p.b) << p.b_stride << '_' << p.y_stride << (p.accumulate == Accumulate::yes ? "_add" : "")
-      << (p.bias == Bias::row ? "_row" : "") << '_' << p.a_alignment << '-' << p.b_alignment << '-' << p.y_alignment << '-'
-      << p.bias_alignment;
+  out << number(p.in) << '-' << number(p.out) << '_' << p.m << 'x' << p.n << 'x' << p.k << '_' << layout(p.a)
+      << p.a_stride << '_' << layout(p.b) << p.b_stride << '_' << p.y_stride
+      << (p.accumulate == Accumulate::yes ? "_add" : "") << (p.bias == Bias::row ? "_row" : "") << '_' << p.a_alignment
+      << '-' << p.b_alignment << '-' << p.y_alignment << '-' << p.bias_alignment;
   return out.str();
 }
 

@@ -12,10 +12,10 @@ template <class E, int Q, int KV, int D, class Cols, int N>
 void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
-         In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope,
+         In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
          Deferred<int> first_position) {
   linear(ctx, raw ? raw : y, x, w, b);
-  qkv_rows(ctx, y, raw, rstd, q_norm, k_norm, rope, first_position);
+  qkv_rows(ctx, y, raw, rstd, q_norm, k_norm, rope_table, first_position);
 }
 
 template <class E, int Q, int KV, int D, class Cols, int N>
@@ -24,8 +24,8 @@ void qkv_backward(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tens
                   Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<E, Batch<dyn>, Time<dyn>, Cols> x,
                   In<E, Qkv<Q, KV, D>, Cols> w, In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
                   In<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<E, HeadDim<D>> q_norm,
-                  In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope) {
-  qkv_rows_backward(ctx, d_q_norm, d_k_norm, d_qkv, raw, rstd, q_norm, k_norm, rope);
+                  In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table) {
+  qkv_rows_backward(ctx, d_q_norm, d_k_norm, d_qkv, raw, rstd, q_norm, k_norm, rope_table);
   linear_backward(ctx, d_x, d_w, d_b, d_qkv, x, w);
 }
 

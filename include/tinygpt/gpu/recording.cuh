@@ -17,8 +17,7 @@ class Recording {
  public:
   /// Calls operations(), or starts what they did on `stream` when it was recorded. `memory` counts the changes of the
   /// memory that operations find for themselves: a recording with older addresses is made anew.
-  template <class Operations>
-  void replay(cudaStream_t stream, int memory, Operations&& operations) {
+  template <class Operations> void replay(cudaStream_t stream, int memory, Operations&& operations) {
     if (!called_ || memory != memory_) {
       graph_.reset();
       called_ = true, memory_ = memory;
@@ -37,8 +36,7 @@ class Recording {
   using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, Destroy>;
   using Executable = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy>;
 
-  template <class Operations>
-  static Executable recorded(cudaStream_t stream, Operations& operations) {
+  template <class Operations> static Executable recorded(cudaStream_t stream, Operations& operations) {
     constexpr auto what = "recording operations to repeat them (does one of them allocate, copy to the host or wait?)";
     // Only this thread: another one may allocate for its own GPU.
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");

@@ -9,9 +9,9 @@
 namespace tinygpt::gpu {
 
 /// Pinned memory in blocks. A copy is laid into the current block and goes on from there in the order of the stream, so
-/// what it came from is free again at once. When a block is full its end is marked in the stream, and the host waits for
-/// the mark only if it comes round to that block before the GPU has read it: a small number costs no wait, and a large
-/// copy is laid down block by block while the GPU fetches the one before.
+/// what it came from is free again at once. When a block is full its end is marked in the stream, and the host waits
+/// for the mark only if it comes round to that block before the GPU has read it: a small number costs no wait, and a
+/// large copy is laid down block by block while the GPU fetches the one before.
 class Staging {
  public:
   static constexpr std::int64_t blocks = 4;

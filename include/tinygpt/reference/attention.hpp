@@ -105,19 +105,19 @@ template <class E, int Q, int KV, int D, int N>
 void decode_attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
                       Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
                       Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                      Deferred<int> first) {
-  const int T = qkv.template extent<Time>(), first_position = first(), seen = first_position + T;
+                      Deferred<int> first_position) {
+  const int T = qkv.template extent<Time>(), first = first_position(), seen = first + T;
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
   for (int t = 0; t < T; ++t) {
     for (int i = 0; i < KV * D; ++i) {
-      keys.data()[(first_position + t) * KV * D + i] = qkv.data()[t * qkv.width() + Q * D + i];
-      values.data()[(first_position + t) * KV * D + i] = qkv.data()[t * qkv.width() + (Q + KV) * D + i];
+      keys.data()[(first + t) * KV * D + i] = qkv.data()[t * qkv.width() + Q * D + i];
+      values.data()[(first + t) * KV * D + i] = qkv.data()[t * qkv.width() + (Q + KV) * D + i];
     }
   }
   for (int h = 0; h < Q; ++h) {
     const std::int64_t column = std::int64_t{h / (Q / KV)} * D;
     const auto k = matrix(keys).block(0, column, seen, D), v = matrix(values).block(0, column, seen, D);
-    head(y, 0, h) = causal_weights<E>(head(qkv, 0, h), k, scale, nullptr, 0, first_position) * v;
+    head(y, 0, h) = causal_weights<E>(head(qkv, 0, h), k, scale, nullptr, 0, first) * v;
   }
 }
 

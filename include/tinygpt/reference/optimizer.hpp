@@ -21,21 +21,21 @@ template <class E> void global_norm(Context<E>&, double* norm, std::type_identit
 template <class E>
 void adamw(Context<E>&, std::type_identity_t<std::span<E>> weights, std::type_identity_t<std::span<E>>,
            std::type_identity_t<std::span<E>> m, std::type_identity_t<std::span<E>> v,
-           std::type_identity_t<std::span<const E>> gradients, const E* loss, const double* norm, const AdamW* now) {
-  const AdamW& hyper = *now;
+           std::type_identity_t<std::span<const E>> gradients, const E* loss, const double* norm, const AdamW* hyper) {
+  const AdamW& now = *hyper;
   if (!AdamW::finite(static_cast<double>(*loss), *norm)) return;
-  const double clip = hyper.clip_scale(*norm);
-  const double c1 = 1 - std::pow(hyper.beta1, static_cast<double>(hyper.step));
-  const double c2 = 1 - std::pow(hyper.beta2, static_cast<double>(hyper.step));
+  const double clip = now.clip_scale(*norm);
+  const double c1 = 1 - std::pow(now.beta1, static_cast<double>(now.step));
+  const double c2 = 1 - std::pow(now.beta2, static_cast<double>(now.step));
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const double g = clip * static_cast<double>(gradients[i]);
-    const double decay = static_cast<std::int64_t>(i) < hyper.decay_end ? hyper.weight_decay : 0.0;
-    const double new_m = hyper.beta1 * static_cast<double>(m[i]) + (1 - hyper.beta1) * g;
-    const double new_v = hyper.beta2 * static_cast<double>(v[i]) + (1 - hyper.beta2) * g * g;
+    const double decay = static_cast<std::int64_t>(i) < now.decay_end ? now.weight_decay : 0.0;
+    const double new_m = now.beta1 * static_cast<double>(m[i]) + (1 - now.beta1) * g;
+    const double new_v = now.beta2 * static_cast<double>(v[i]) + (1 - now.beta2) * g * g;
     m[i] = static_cast<E>(new_m);
     v[i] = static_cast<E>(new_v);
-    weights[i] = static_cast<E>(static_cast<double>(weights[i]) * (1 - hyper.learning_rate * decay) -
-                                hyper.learning_rate * (new_m / c1) / (std::sqrt(new_v / c2) + hyper.epsilon));
+    weights[i] = static_cast<E>(static_cast<double>(weights[i]) * (1 - now.learning_rate * decay) -
+                                now.learning_rate * (new_m / c1) / (std::sqrt(new_v / c2) + now.epsilon));
   }
 }
 

@@ -33,6 +33,6 @@ void convert(Context<S>&, std::type_identity_t<std::span<S>> to, std::type_ident
 }
 
 /// What a backend keeps of operations in order to repeat them: here nothing.
-template <class S, class F> void replay(Context<S>&, Recording&, F&& operations) { operations(); }
+template <class S, class Operations> void replay(Context<S>&, Recording&, Operations&& operations) { operations(); }
 
 }  // namespace tinygpt::reference

@@ -29,14 +29,15 @@ struct DropoutPlan {
 template <Architecture M, class Context, class E, class S, class Attend>
 void layer_through(Context& ctx, const Params<M, const E>& w, const Activations<M, E, S>& act, int l,
                    Deferred<int> first_position, const DropoutPlan& dropout, Attend&& attend) {
+  constexpr NormKind norm_kind = M::config.norm;
   const int n1 = 2 * l, n2 = n1 + 1;
   qkv(ctx, act.qkv(l), act.qk_raw(l), act.qk_rstd(l), act.normed(n1), w.qkv_weight(l), w.qkv_bias(l),
       w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope_table()), first_position);
   attend(l);
   linear(ctx, act.branch(), act.attn(l), w.attn_out_weight(l), w.attn_out_bias(l));
-  residual_norm<M::config.norm>(ctx, act.normed(n2), act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2),
-                                act.residual(n1), act.branch(), w.norm2_weight(l), w.norm2_bias(l),
-                                dropout.attention_branch(l));
+  residual_norm<norm_kind>(ctx, act.normed(n2), act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2),
+                           act.residual(n1), act.branch(), w.norm2_weight(l), w.norm2_bias(l),
+                           dropout.attention_branch(l));
   linear_activation(ctx, act.hidden(l), act.ffn_in(l), act.normed(n2), w.ffn_in_weight(l), w.ffn_in_bias(l));
 }
 

@@ -1,5 +1,5 @@
-// How algorithms for matrix products are chosen, kept and found again, with the emulator's cuBLASLt: its algorithms differ
-// in their bits, and it counts its calls.
+// How algorithms for matrix products are chosen, kept and found again, with the emulator's cuBLASLt: its algorithms
+// differ in their bits, and it counts its calls.
 #include <on_device.hpp>
 
 #include <atomic>
@@ -60,8 +60,22 @@ struct Job {
 
   explicit Job(std::int64_t rows = 64, gpu::Accumulate accumulate = gpu::Accumulate::no)
       : m(rows),
-        product{m, n, k, gpu::Layout::as_stored, gpu::Layout::transposed, k, k, n, gpu::Number::float32,
-                gpu::Number::float32, accumulate, gpu::Bias::none, 16, 16, 16, 16},
+        product{m,
+                n,
+                k,
+                gpu::Layout::as_stored,
+                gpu::Layout::transposed,
+                k,
+                k,
+                n,
+                gpu::Number::float32,
+                gpu::Number::float32,
+                accumulate,
+                gpu::Bias::none,
+                16,
+                16,
+                16,
+                16},
         x(as<float>(normal(static_cast<std::size_t>(m * k), 1))),
         w(as<float>(normal(n * k, 2))),
         y(std::vector<float>(static_cast<std::size_t>(m * n), 1.0f)) {}
@@ -93,7 +107,8 @@ TEST_CASE("An algorithm that was timed is found again by the next process, which
   CHECK(calls > 3);
   CHECK(Job().run(first) == std::pair(chosen, 1));
   CHECK(Job().run(second) == std::pair(chosen, 1));
-  CHECK(contents(plans_in(folder.path)).starts_with("tinygpt matmul plans 1: an emulated GPU, driver 13000, cuBLASLt 130000\n"));
+  CHECK(contents(plans_in(folder.path))
+            .starts_with("tinygpt matmul plans 1: an emulated GPU, driver 13000, cuBLASLt 130000\n"));
 }
 
 TEST_CASE("Where there is no place for the file, nothing is timed and the first proposal taken") {

@@ -1,8 +1,9 @@
 // Twin of cuBLASLt's own <cublasLt.h>: the part of it that the library uses, by plain loops of Eigen on the host.
 //
 // It is as strict as the real one where a mistake would show only there: an algorithm goes with the alignment that was
-// promised when it was proposed, a workspace is overwritten, outputs that are not added to are not read, and what runs is
-// given to the stream. An algorithm says how many parts it splits the sum into, so that two of them differ in their bits.
+// promised when it was proposed, a workspace is overwritten, outputs that are not added to are not read, and what runs
+// is given to the stream. An algorithm says how many parts it splits the sum into, so that two of them differ in their
+// bits.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -160,10 +161,14 @@ inline bool bias_fits(const cublasLtMatmulDescOpaque_t& desc, const cublasLtMatr
 inline std::size_t cublasLtGetVersion() { return 130000; }
 inline const char* cublasLtGetStatusString(cublasStatus_t status) {
   switch (status) {
-    case CUBLAS_STATUS_SUCCESS: return "the cuBLAS operation completed successfully";
-    case CUBLAS_STATUS_NOT_INITIALIZED: return "the cuBLAS library was not initialized";
-    case CUBLAS_STATUS_INVALID_VALUE: return "an unsupported value or parameter was passed to the function";
-    case CUBLAS_STATUS_NOT_SUPPORTED: return "the functionality requested is not supported";
+    case CUBLAS_STATUS_SUCCESS:
+      return "the cuBLAS operation completed successfully";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "the cuBLAS library was not initialized";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "an unsupported value or parameter was passed to the function";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "the functionality requested is not supported";
   }
   return "an unknown status";
 }
@@ -185,19 +190,25 @@ inline cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   delete desc;
   return CUBLAS_STATUS_SUCCESS;
 }
-inline cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
-                                                     const void* value, std::size_t bytes) {
+inline cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
+                                                     cublasLtMatmulDescAttributes_t attribute, const void* value,
+                                                     std::size_t bytes) {
   const auto take = [&](auto& to) {
     if (bytes != sizeof to) return CUBLAS_STATUS_INVALID_VALUE;
     std::memcpy(&to, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
   };
   switch (attribute) {
-    case CUBLASLT_MATMUL_DESC_TRANSA: return take(desc->a);
-    case CUBLASLT_MATMUL_DESC_TRANSB: return take(desc->b);
-    case CUBLASLT_MATMUL_DESC_EPILOGUE: return take(desc->epilogue);
-    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return take(desc->bias);
-    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return take(desc->bias_type);
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return take(desc->a);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return take(desc->b);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return take(desc->epilogue);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return take(desc->bias);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      return take(desc->bias_type);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -230,9 +241,12 @@ inline cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPrefere
     return CUBLAS_STATUS_SUCCESS;
   };
   switch (attribute) {
-    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return take(preference->workspace);
-    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return take(preference->schemes);
-    default: return take(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES]);
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      return take(preference->workspace);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      return take(preference->schemes);
+    default:
+      return take(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES]);
   }
 }
 
@@ -257,12 +271,13 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtM
 }
 
 inline cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
-                                              const cublasLtMatmulAlgo_t* algorithm,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* algorithm,
                                               cublasLtMatmulHeuristicResult_t* result) {
-  const bool good = emulator::fit(*desc, *a, *b, *d) && algorithm->data[0] == emulator::algorithm_magic &&
-                    algorithm->data[1] > 0;
-  *result = {*algorithm, emulator::algorithm_workspace, good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, 1.0f, {}};
+  const bool good =
+      emulator::fit(*desc, *a, *b, *d) && algorithm->data[0] == emulator::algorithm_magic && algorithm->data[1] > 0;
+  *result = {
+      *algorithm, emulator::algorithm_workspace, good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, 1.0f, {}};
   return result->state;
 }
 
@@ -274,15 +289,15 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc
   using emulator::ColumnMajor, emulator::multiple;
   const bool good = emulator::fit(*desc, *a_layout, *b_layout, *d_layout) && emulator::bias_fits(*desc, *d_layout) &&
                     algorithm->data[0] == emulator::algorithm_magic && multiple(a, algorithm->data[2]) &&
-                    multiple(b, algorithm->data[3]) && multiple(c, algorithm->data[4]) && multiple(d, algorithm->data[4]) &&
-                    workspace_bytes >= emulator::algorithm_workspace;
+                    multiple(b, algorithm->data[3]) && multiple(c, algorithm->data[4]) &&
+                    multiple(d, algorithm->data[4]) && workspace_bytes >= emulator::algorithm_workspace;
   if (!good) return CUBLAS_STATUS_INVALID_VALUE;
   ++emulator::Cublaslt::of_process().matmuls;
   float scale = 0, keep = 0;
   std::memcpy(&scale, alpha, sizeof scale);
   std::memcpy(&keep, beta, sizeof keep);
-  const ColumnMajor left{static_cast<const std::byte*>(a), *a_layout}, right{static_cast<const std::byte*>(b), *b_layout},
-      old{static_cast<const std::byte*>(c), *c_layout};
+  const ColumnMajor left{static_cast<const std::byte*>(a), *a_layout},
+      right{static_cast<const std::byte*>(b), *b_layout}, old{static_cast<const std::byte*>(c), *c_layout};
   const auto work = [=, desc = *desc, out = *d_layout, parts = static_cast<std::int64_t>(algorithm->data[1])] {
     std::memset(workspace, 0xFF, emulator::algorithm_workspace);
     const Eigen::MatrixXf x = left.matrix(desc.a), y = right.matrix(desc.b);

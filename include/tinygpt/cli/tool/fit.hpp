@@ -8,7 +8,7 @@ namespace tinygpt::cli::tool {
 struct FitFlags {
   std::string memory, data_size, tokens, family;
   std::optional<Precision> precision;
-  std::optional<Backend> backend;
+  std::optional<BackendKind> backend;
   std::string throughput_of, tokens_per_second, measured_on, within = Limit{}.text;
   int context = 0;
   bool json = false;
@@ -23,8 +23,8 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
                   [&](int n) { flags.context = n; });
   add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, else float32", config_text::precisions,
                         [&](Precision p) { flags.precision = p; });
-  add_choice<Backend>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
-                      [&](Backend b) { flags.backend = b; });
+  add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
+                      [&](BackendKind b) { flags.backend = b; });
   add_text(app, "--family", "Only presets of this family", "F", flags.family);
   add_path(app, "--throughput-of", "Take the rate from the metrics.jsonl of this run", "FILE", flags.throughput_of);
   add_text(app, "--tokens-per-second", "Take this rate", "N", flags.tokens_per_second);
@@ -54,10 +54,10 @@ inline FitQuestion question(const FitFlags& flags) {
     throw UsageError("--measured-on says whose rate --tokens-per-second is: give both");
   }
   // The card is asked only where its answer counts: a driver takes its time to begin.
-  const bool ask = !flags.backend || (flags.backend == Backend::gpu && flags.memory.empty());
+  const bool ask = !flags.backend || (flags.backend == BackendKind::gpu && flags.memory.empty());
   const std::optional<Memory> card = ask ? gpu_memory() : std::nullopt;
-  q.on.backend = flags.backend.value_or(card ? Backend::gpu : Backend::cpu);
-  q.on.precision = flags.precision.value_or(q.on.backend == Backend::gpu ? bf16 : float32);
+  q.on.backend = flags.backend.value_or(card ? BackendKind::gpu : BackendKind::cpu);
+  q.on.precision = flags.precision.value_or(q.on.backend == BackendKind::gpu ? bf16 : float32);
   if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
   if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
   q.within = {parse_duration("--within", flags.within), flags.within};
@@ -67,15 +67,15 @@ inline FitQuestion question(const FitFlags& flags) {
     const Config* const of = flags.measured_on.empty() ? nullptr : &preset_named(flags.measured_on).config;
     q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), of, Evidence::stated,
                                     "--tokens-per-second");
-  } else if (q.on.backend == Backend::cpu) {
+  } else if (q.on.backend == BackendKind::cpu) {
     q.throughput = assumed_throughput(cpu::hardware_threads());
   }
   if (!flags.memory.empty()) {
     q.memory = {parse_bytes("--memory", flags.memory), "--memory"};
   } else {
-    const auto found = q.on.backend == Backend::gpu ? card : machine_memory();
+    const auto found = q.on.backend == BackendKind::gpu ? card : machine_memory();
     if (!found) {
-      throw UsageError(q.on.backend == Backend::gpu ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
+      throw UsageError(q.on.backend == BackendKind::gpu ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
                                           : "this system does not say how much memory it has: give --memory 8GiB");
     }
     q.memory = *found;
@@ -137,7 +137,7 @@ inline Exit run(const FitFlags& flags) {
   std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), printable(q.memory.source).c_str(),
               data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
   const std::string precision = config_text::word_of(config_text::precisions, q.on.precision);
-  if (q.on.backend == Backend::gpu) {
+  if (q.on.backend == BackendKind::gpu) {
     std::printf("In %s on the gpu; what CUDA takes for itself and its kernels, some hundred MiB, is not counted.\n",
                 precision.c_str());
   } else if (q.on.precision == bf16) {

@@ -47,7 +47,7 @@ inline std::optional<Memory> machine_memory() {
 
 /// What trains, and in which numbers.
 struct TrainsOn {
-  Backend backend = Backend::cpu;
+  BackendKind backend = BackendKind::cpu;
   Precision precision = float32;
 };
 
@@ -56,7 +56,7 @@ struct TrainsOn {
 inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, TrainsOn on,
                                         Recompute recompute = Recompute::none) {
   return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, on.precision, recompute) +
-         (on.backend == Backend::cpu ? cpu::train_workspace(c, c.ctx, cpu::hardware_threads()) : 0);
+         (on.backend == BackendKind::cpu ? cpu::train_workspace(c, c.ctx, cpu::hardware_threads()) : 0);
 }
 
 /// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even
