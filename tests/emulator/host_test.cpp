@@ -197,8 +197,7 @@ TEST_CASE("what a kernel of a lazy stream throws comes out where it is waited fo
 /// A captured graph, ready to be launched.
 class Graph {
  public:
-  template <class Work>
-  Graph(cudaStream_t stream, Work work) {
+  template <class Work> Graph(cudaStream_t stream, Work work) {
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
     work();
     cudaGraph_t graph = nullptr;
@@ -225,7 +224,8 @@ TEST_CASE("a graph does nothing when it is captured, and all of it each time it 
     float term = 1;
     const Graph step(stream, [&] {
       launch<times_plus>(Grid{1, 4, 0, stream}, x.data(), x.data(), 2.0f, term);
-      check(cudaMemcpyAsync(y.data(), x.data(), 2 * sizeof(float), cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+      check(cudaMemcpyAsync(y.data(), x.data(), 2 * sizeof(float), cudaMemcpyDeviceToDevice, stream),
+            "cudaMemcpyAsync");
       check(cudaMemsetAsync(y.data() + 2, 0, sizeof(float), stream), "cudaMemsetAsync");
     });
     term = 100;  // arguments are those of the capture
@@ -276,8 +276,9 @@ TEST_CASE("what a capture cannot hold is refused while it goes on") {
   check(cudaEventRecord(outside, other), "cudaEventRecord");
   CHECK_THROWS_WITH(Graph(stream, [&] { CHECK(cudaStreamSynchronize(stream) == cudaErrorStreamCaptureUnsupported); }),
                     Contains("cudaErrorStreamCaptureInvalidated"));
-  CHECK_THROWS_WITH(Graph(stream, [&] { CHECK(cudaStreamWaitEvent(stream, outside) == cudaErrorStreamCaptureIsolation); }),
-                    Contains("cudaErrorStreamCaptureInvalidated"));
+  CHECK_THROWS_WITH(
+      Graph(stream, [&] { CHECK(cudaStreamWaitEvent(stream, outside) == cudaErrorStreamCaptureIsolation); }),
+      Contains("cudaErrorStreamCaptureInvalidated"));
   const Graph allowed(stream, [&] {
     CHECK(cudaMalloc(&p, 4) == cudaErrorStreamCaptureUnsupported);
     CHECK(cudaDeviceSynchronize() == cudaErrorStreamCaptureUnsupported);

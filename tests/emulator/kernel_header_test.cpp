@@ -16,11 +16,9 @@ using namespace tinygpt::gpu;
 namespace {
 
 /// Roundoff of one operation on E, relative.
-template <class E>
-constexpr double epsilon = std::is_same_v<E, float> ? 0x1p-24 : 0x1p-9;
+template <class E> constexpr double epsilon = std::is_same_v<E, float> ? 0x1p-24 : 0x1p-9;
 
-template <class E>
-void softmax_is_right(std::int64_t rows, int width) {
+template <class E> void softmax_is_right(std::int64_t rows, int width) {
   const auto numbers = test::normal(static_cast<std::size_t>(rows * width), 3, 4);
   std::vector<E> x(numbers.size()), first;
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = E(static_cast<float>(numbers[i]));
@@ -32,15 +30,18 @@ void softmax_is_right(std::int64_t rows, int width) {
     CHECK(std::memcmp(first.data(), y.data(), y.size() * sizeof(E)) == 0);
   }
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto in = [&](int i) { return static_cast<double>(static_cast<float>(x[static_cast<std::size_t>(r * width + i)])); };
+    const auto in = [&](int i) {
+      return static_cast<double>(static_cast<float>(x[static_cast<std::size_t>(r * width + i)]));
+    };
     double largest = in(0), sum = 0;
     for (int i = 1; i < width; ++i) largest = std::max(largest, in(i));
-    for (int i = 0; i < width; ++i) sum += std::exp(in(i) - largest);
+    for (int i = 0; i < width; ++i) sum += std::exp(in(i)-largest);
     for (int i = 0; i < width; ++i) {
-      const double expected = std::exp(in(i) - largest) / sum;
+      const double expected = std::exp(in(i)-largest) / sum;
       // Each float exponential is off by its argument's roundoff and its own; so is each term of the sum.
       const double tolerance = ((largest - in(i)) + 40 + width) * 0x1p-23 + 2 * epsilon<E>;
-      CHECK(std::abs(static_cast<float>(first[static_cast<std::size_t>(r * width + i)]) - expected) <= tolerance * expected);
+      CHECK(std::abs(static_cast<float>(first[static_cast<std::size_t>(r * width + i)]) - expected) <=
+            tolerance * expected);
     }
   }
 }
@@ -72,7 +73,8 @@ TEST_CASE("a kernel draws the dropout masks of all backends") {
   std::vector<std::uint8_t> kept(rows * width);
   launch<draw_mask>(Grid{rows, 64}, kept.data(), dropout, width);
   for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < width; ++c) CHECK((kept[static_cast<std::size_t>(r * width + c)] != 0) == dropout.keeps(r, c, width));
+    for (int c = 0; c < width; ++c)
+      CHECK((kept[static_cast<std::size_t>(r * width + c)] != 0) == dropout.keeps(r, c, width));
   }
 }
 

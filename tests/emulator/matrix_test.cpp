@@ -20,8 +20,7 @@ struct Matrices {
 };
 
 /// Element (i, j) of matrix m is 100 m + 10 i + j. Rows lie in shared memory in an order that only the addresses know.
-template <int Count, bool Transposed>
-__global__ void load_matrices(std::uint32_t* out) {
+template <int Count, bool Transposed> __global__ void load_matrices(std::uint32_t* out) {
   auto& shared = shared_memory<Matrices>();
   const int lane = lane_id();
   auto* const rows = shared.element[0];
@@ -36,8 +35,7 @@ __global__ void load_matrices(std::uint32_t* out) {
   for (int m = 0; m < Count; ++m) out[m * 32 + lane] = r[m];
 }
 
-template <int Count, bool Transposed>
-void loads_matrices() {
+template <int Count, bool Transposed> void loads_matrices() {
   for (const emulator::Order& order : emulator::several_orders) {
     const emulator::WithOrder with(order);
     std::vector<std::uint32_t> out(Count * 32);
@@ -181,7 +179,8 @@ __global__ void __launch_bounds__(128) product(float* d, const bfloat16* a, cons
   }
 }
 
-TEST_CASE("a tiled product by cp.async, ldmatrix and mma is the product of the matrices, the same bits in every order") {
+TEST_CASE(
+    "a tiled product by cp.async, ldmatrix and mma is the product of the matrices, the same bits in every order") {
   const std::size_t m = 128, n = 64, k = 96;
   const Matrix a = random_matrix(m, k, 1), b = random_matrix(k, n, 2);
   const Product expected(std::vector<float>(m * n), a, b, m, n, k);
@@ -212,8 +211,9 @@ __global__ void load_askew() {
 }
 
 TEST_CASE("rows that ldmatrix cannot load are refused") {
-  CHECK_THROWS_WITH(launch<load_beyond>(Grid{1, 32, sizeof(Barely)}),
-                    Catch::Contains("thread 1 gives ldmatrix an address outside the block's 16 bytes of shared memory"));
+  CHECK_THROWS_WITH(
+      launch<load_beyond>(Grid{1, 32, sizeof(Barely)}),
+      Catch::Contains("thread 1 gives ldmatrix an address outside the block's 16 bytes of shared memory"));
   CHECK_THROWS_WITH(launch<load_askew>(Grid{1, 32, sizeof(Matrices)}),
                     Catch::Contains("thread 31 gives ldmatrix an address that is not a multiple of 16"));
 }

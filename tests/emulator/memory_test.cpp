@@ -38,8 +38,7 @@ TEST_CASE("shared memory that was not written is not a number, in every block") 
 
 enum class Barrier { yes, no };
 
-template <Barrier barrier>
-__global__ void reverse(float* out) {
+template <Barrier barrier> __global__ void reverse(float* out) {
   auto& shared = shared_memory<Row>();
   const auto t = threadIdx.x;
   shared.value[t] = static_cast<float>(t);
@@ -47,8 +46,7 @@ __global__ void reverse(float* out) {
   out[t] = shared.value[63 - t];
 }
 
-template <auto kernel>
-std::vector<std::vector<float>> in_every_order(std::size_t n, std::size_t shared_bytes) {
+template <auto kernel> std::vector<std::vector<float>> in_every_order(std::size_t n, std::size_t shared_bytes) {
   std::vector<std::vector<float>> results;
   for (const emulator::Order& order : emulator::several_orders) {
     const emulator::WithOrder with(order);
@@ -87,8 +85,7 @@ TEST_CASE("shared memory that the launch did not give is refused") {
 
 // ---- Vectors
 
-template <class E, int N>
-__global__ void scale(E* y, const E* x, std::int64_t n, float factor) {
+template <class E, int N> __global__ void scale(E* y, const E* x, std::int64_t n, float factor) {
   for (std::int64_t i = global_thread() * N; i < n; i += global_threads() * N) {
     auto v = to_float(load_vec<N>(x + i));
     for (int k = 0; k < N; ++k) v[k] *= factor;
@@ -96,12 +93,12 @@ __global__ void scale(E* y, const E* x, std::int64_t n, float factor) {
   }
 }
 
-template <class E, int N>
-void scales() {
+template <class E, int N> void scales() {
   std::vector<E> x(1024), y(1024);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = E(static_cast<float>(i) * 0.37f - 100);
   launch<scale<E, N>>(Grid{3, 64}, y.data(), x.data(), std::int64_t{1024}, 1.7f);
-  for (std::size_t i = 0; i < x.size(); ++i) CHECK(static_cast<float>(y[i]) == static_cast<float>(E(static_cast<float>(x[i]) * 1.7f)));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    CHECK(static_cast<float>(y[i]) == static_cast<float>(E(static_cast<float>(x[i]) * 1.7f)));
 }
 
 TEST_CASE("vectors of floats and of bfloat16 are loaded, computed in float, and stored") {
@@ -151,8 +148,7 @@ struct Tiles {
 enum class Wait { for_all, for_one_group, not_at_all };
 
 /// Two tiles, a group each. Every thread reads what it has copied itself, so no barrier is needed.
-template <Wait wait>
-__global__ void copy_tiles(float* out, const float* x) {
+template <Wait wait> __global__ void copy_tiles(float* out, const float* x) {
   auto& shared = shared_memory<Tiles>();
   const auto at = threadIdx.x * 4;
   for (int i = 0; i < 2; ++i) {
@@ -236,8 +232,7 @@ TEST_CASE("a copy that is forgotten, or goes where none can, is refused") {
 
 // ---- Atomics
 
-template <class E>
-__global__ void add_up(E* sum, E* largest, E* compared) {
+template <class E> __global__ void add_up(E* sum, E* largest, E* compared) {
   const E mine = static_cast<E>(global_thread());
   atomicAdd(sum, mine);
   if constexpr (std::is_integral_v<E>) {
@@ -247,8 +242,7 @@ __global__ void add_up(E* sum, E* largest, E* compared) {
   }
 }
 
-template <class E>
-void adds_up() {
+template <class E> void adds_up() {
   for (const emulator::Order& order : emulator::several_orders) {
     const emulator::WithOrder with(order);
     E sum = 0, largest = 0, compared = 0;

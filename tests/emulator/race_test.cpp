@@ -20,16 +20,14 @@ struct Row {
 
 enum class Order { none, shuffle, warp, block };
 
-template <Order order>
-__device__ void keep_order() {
+template <Order order> __device__ void keep_order() {
   if constexpr (order == Order::shuffle) __shfl_xor_sync(full_warp, 1, 1);
   if constexpr (order == Order::warp) __syncwarp();
   if constexpr (order == Order::block) __syncthreads();
 }
 
 /// Each thread reads what its neighbour in the warp has written.
-template <Order order>
-__global__ void read_neighbour(float* y) {
+template <Order order> __global__ void read_neighbour(float* y) {
   auto& shared = shared_memory<Row>();
   shared.value[threadIdx.x] = static_cast<float>(threadIdx.x);
   keep_order<order>();
@@ -37,8 +35,7 @@ __global__ void read_neighbour(float* y) {
 }
 
 /// Each thread reads what a thread of the other warp has written.
-template <Order order>
-__global__ void read_other_warp(float* y) {
+template <Order order> __global__ void read_other_warp(float* y) {
   auto& shared = shared_memory<Row>();
   shared.value[threadIdx.x] = static_cast<float>(threadIdx.x);
   keep_order<order>();
@@ -46,8 +43,7 @@ __global__ void read_other_warp(float* y) {
 }
 
 /// Writes again what others may still read.
-template <Order order>
-__global__ void write_again(float* y) {
+template <Order order> __global__ void write_again(float* y) {
   auto& shared = shared_memory<Row>();
   shared.value[threadIdx.x] = static_cast<float>(threadIdx.x);
   __syncthreads();
@@ -58,8 +54,7 @@ __global__ void write_again(float* y) {
 }
 
 /// Every thread waits for its own copies and reads another's.
-template <Order order>
-__global__ void read_copied(float* y, const float* x) {
+template <Order order> __global__ void read_copied(float* y, const float* x) {
   auto& shared = shared_memory<Row>();
   if (threadIdx.x < 16) cp_async_16(&shared.value[threadIdx.x * 4], x + threadIdx.x * 4);
   cp_async_commit();
@@ -69,8 +64,7 @@ __global__ void read_copied(float* y, const float* x) {
 }
 
 /// Rows written by the lanes, loaded by the warp.
-template <Order order>
-__global__ void load_matrix(float* y) {
+template <Order order> __global__ void load_matrix(float* y) {
   auto& shared = shared_memory<Row>();
   const int lane = lane_id();
   auto* const rows = reinterpret_cast<std::uint32_t*>(shared.value);
@@ -83,8 +77,7 @@ __global__ void load_matrix(float* y) {
 }
 
 /// All blocks write the same place: with atomics that is order, without it is none.
-template <bool Atomically>
-__global__ void write_from_all_blocks(float* y) {
+template <bool Atomically> __global__ void write_from_all_blocks(float* y) {
   if constexpr (Atomically) {
     atomicAdd(y + threadIdx.x, 1.0f);
   } else {
@@ -109,7 +102,8 @@ std::string failure_of(unsigned blocks, unsigned threads, Arguments... arguments
 TEST_CASE("ThreadSanitizer watches") { REQUIRE(emulator::thread_sanitizer); }
 
 TEST_CASE("memory shared within a warp wants __syncwarp, which a shuffle is not") {
-  CHECK_THAT(failure_of<read_neighbour<Order::none>>(1, 64), Contains("with no barrier between: ThreadSanitizer says where"));
+  CHECK_THAT(failure_of<read_neighbour<Order::none>>(1, 64),
+             Contains("with no barrier between: ThreadSanitizer says where"));
   CHECK_THAT(failure_of<read_neighbour<Order::shuffle>>(1, 64), Contains("with no barrier between"));
   CHECK(failure_of<read_neighbour<Order::warp>>(3, 64) == "");
   CHECK(failure_of<read_neighbour<Order::block>>(3, 64) == "");
@@ -138,12 +132,12 @@ TEST_CASE("ldmatrix loads what the lanes have written before a barrier of the wa
 }
 
 TEST_CASE("blocks write to one place by atomic operations only") {
-  CHECK_THAT(failure_of<write_from_all_blocks<false>>(2, 32), Contains("block (") && Contains("with no barrier between"));
+  CHECK_THAT(failure_of<write_from_all_blocks<false>>(2, 32),
+             Contains("block (") && Contains("with no barrier between"));
   CHECK(failure_of<write_from_all_blocks<true>>(4, 32) == "");
 }
 
-template <int Threads>
-__global__ void sums(float* y) {
+template <int Threads> __global__ void sums(float* y) {
   auto& shared = shared_memory<Row>();
   float total = 0;
   for (int i = 0; i < 4; ++i) total += block_sum<Threads>(1.0f, shared.value) + block_max<Threads>(1.0f, shared.value);

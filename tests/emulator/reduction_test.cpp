@@ -15,10 +15,7 @@ using namespace tinygpt::gpu;
 
 namespace {
 
-template <int Threads>
-struct SumShared {
-  float partial[warps<Threads>];
-};
+template <int Threads> struct SumShared { float partial[warps<Threads>]; };
 
 template <int Threads>
 __global__ void __launch_bounds__(Threads) row_sum_and_max(float* sums, float* maxima, const float* x, int width) {
@@ -35,8 +32,7 @@ __global__ void __launch_bounds__(Threads) row_sum_and_max(float* sums, float* m
   maxima[blockIdx.x * Threads + threadIdx.x] = most;
 }
 
-template <int Threads>
-void sums_are_right() {
+template <int Threads> void sums_are_right() {
   const int rows = 7, width = 1003;
   const std::vector<double> numbers = test::normal(rows * width, 1);
   const std::vector<float> x(numbers.begin(), numbers.end());
@@ -45,8 +41,8 @@ void sums_are_right() {
                                       emulator::Order{emulator::Order::shuffled, 7}}) {
     const emulator::WithOrder with(order);
     std::vector<float> sums(rows * Threads), maxima(rows * Threads);
-    launch<row_sum_and_max<Threads>>(Grid{rows, Threads, sizeof(SumShared<Threads>)}, sums.data(), maxima.data(), x.data(),
-                                     width);
+    launch<row_sum_and_max<Threads>>(Grid{rows, Threads, sizeof(SumShared<Threads>)}, sums.data(), maxima.data(),
+                                     x.data(), width);
     for (int r = 0; r < rows; ++r) {
       const auto row = x.begin() + r * width;
       const double sum = std::accumulate(row, row + width, 0.0);

@@ -151,8 +151,7 @@ __global__ void different_operations() {
   }
 }
 
-template <auto kernel>
-std::string failure_of(unsigned threads) {
+template <auto kernel> std::string failure_of(unsigned threads) {
   std::string first;
   for (const emulator::Order& order : emulator::several_orders) {
     const emulator::WithOrder with(order);
@@ -174,13 +173,14 @@ TEST_CASE("threads that wait for what cannot come are told apart, each with its 
                  Contains("threads 40-63 have returned: all threads of a block must reach the same __syncthreads()"));
   CHECK_THAT(failure_of<barrier_in_both_branches>(64),
              Contains("threads 0-31 wait at __syncthreads") && Contains("threads 32-63 wait at __syncthreads"));
-  CHECK_THAT(failure_of<barrier_against_shuffle>(32), Contains("threads 0-2 4-31 wait at __syncwarp of lanes 0xffffffff") &&
-                                                          Contains("threads 3 wait at __syncthreads"));
+  CHECK_THAT(failure_of<barrier_against_shuffle>(32),
+             Contains("threads 0-2 4-31 wait at __syncwarp of lanes 0xffffffff") &&
+                 Contains("threads 3 wait at __syncthreads"));
   CHECK_THAT(failure_of<shuffle_without_a_lane_that_returned>(32),
              Contains("threads 0-6 8-31 wait at __shfl_xor_sync of lanes 0xffffffff") &&
                  Contains("threads 7 have returned: all lanes of a mask must reach the same operation"));
-  CHECK_THAT(failure_of<different_masks>(32), Contains("threads 0 wait at __syncwarp of lanes 0xffffffff") &&
-                                                  Contains("threads 1-31 have returned"));
+  CHECK_THAT(failure_of<different_masks>(32),
+             Contains("threads 0 wait at __syncwarp of lanes 0xffffffff") && Contains("threads 1-31 have returned"));
   CHECK_THAT(failure_of<different_operations>(32), Contains("__shfl_xor_sync") && Contains("__shfl_down_sync"));
 }
 
@@ -220,8 +220,8 @@ TEST_CASE("a kernel that starts a kernel is refused") {
 
 TEST_CASE("a launch that no GPU takes is refused, with its place") {
   int n = 0;
-  CHECK_THROWS_WITH(launch<count>(Grid{1, 1025}, &n), Contains("CUDA failed in the launch of") && Contains("count at") &&
-                                                          Contains("rendezvous_test.cpp:") &&
+  CHECK_THROWS_WITH(launch<count>(Grid{1, 1025}, &n), Contains("CUDA failed in the launch of") &&
+                                                          Contains("count at") && Contains("rendezvous_test.cpp:") &&
                                                           Contains("cudaErrorInvalidConfiguration"));
   CHECK_THROWS_AS(launch<count>(Grid{1, 0}, &n), Error);
   CHECK_THROWS_AS(launch<count>(Grid{dim3(1, 65536), 1}, &n), Error);

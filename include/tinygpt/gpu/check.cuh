@@ -16,11 +16,16 @@ namespace detail {
 /// What a person can do about a status; empty where there is nothing better to say than what CUDA says itself.
 inline std::string_view advice(cudaError_t status) {
   switch (status) {
-    case cudaErrorMemoryAllocation: return ": use a smaller batch or a smaller model";
-    case cudaErrorInsufficientDriver: return ": install an NVIDIA driver that is at least as new as this CUDA";
-    case cudaErrorNoDevice: return ": use the cpu backend on this machine";
-    case cudaErrorNoKernelImageForDevice: return ": build for the architecture of this GPU";
-    default: return "";
+    case cudaErrorMemoryAllocation:
+      return ": use a smaller batch or a smaller model";
+    case cudaErrorInsufficientDriver:
+      return ": install an NVIDIA driver that is at least as new as this CUDA";
+    case cudaErrorNoDevice:
+      return ": use the cpu backend on this machine";
+    case cudaErrorNoKernelImageForDevice:
+      return ": build for the architecture of this GPU";
+    default:
+      return "";
   }
 }
 

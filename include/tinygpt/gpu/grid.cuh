@@ -33,8 +33,7 @@ inline unsigned blocks_for(std::int64_t n, std::int64_t per_block) {
 }
 
 /// The kernel with its template arguments, as the compiler spells it.
-template <auto kernel>
-std::string kernel_name() {
+template <auto kernel> std::string kernel_name() {
   const std::string_view whole = __PRETTY_FUNCTION__;
   const auto begin = whole.find("kernel = ") + sizeof("kernel = ") - 1;
   const auto end = whole.find_first_of(";]", begin);

@@ -16,8 +16,7 @@ namespace detail {
 inline constexpr std::size_t shared_without_asking = 48 * 1024;
 
 /// Asks, once per kernel and device, for as much shared memory as the launch wants.
-template <auto kernel>
-void allow_shared_memory(const Grid& grid) {
+template <auto kernel> void allow_shared_memory(const Grid& grid) {
   constexpr int devices = 64;
   static std::atomic<std::size_t> allowed[devices] = {};
   int device = 0;
@@ -47,8 +46,7 @@ void start(void (*)(Parameters...), const Grid& grid, std::type_identity_t<Param
 ///   launch<row_softmax<float, 128>>(Grid{rows, 128, sizeof(RowSoftmaxShared), stream}, y, x, width);
 ///
 /// A grid without blocks is no work and starts nothing. Faults of the kernel itself show up in a later call, as always.
-template <auto kernel, class... Arguments>
-void launch(const Grid& grid, Arguments&&... arguments) {
+template <auto kernel, class... Arguments> void launch(const Grid& grid, Arguments&&... arguments) {
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
   if (grid.shared_bytes > detail::shared_without_asking) detail::allow_shared_memory<kernel>(grid);
   detail::start<kernel>(kernel, grid, std::forward<Arguments>(arguments)...);

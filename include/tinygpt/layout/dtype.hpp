@@ -10,8 +10,8 @@ namespace tinygpt {
 /// Sign, 8 bits of exponent and 7 of fraction: a float without its lower 16 bits. It is for keeping numbers, not for
 /// computing: arithmetic is done in float.
 ///
-/// From float: to the nearest, ties to even; too large becomes infinite; every NaN becomes 0x7FFF. So the bits are those
-/// of the GPU's own conversion (PTX ISA, cvt.rn.bf16.f32), subnormal numbers included. To float: exact.
+/// From float: to the nearest, ties to even; too large becomes infinite; every NaN becomes 0x7FFF. So the bits are
+/// those of the GPU's own conversion (PTX ISA, cvt.rn.bf16.f32), subnormal numbers included. To float: exact.
 struct bfloat16 {
   std::uint16_t bits;
 

@@ -88,8 +88,7 @@ inline void sync_warp(unsigned mask, const std::source_location& place) {
 }
 
 /// What a read-modify-write of one number returns: the value before. Whole among the threads of the system, too.
-template <class E, class Update>
-E atomically(E* address, Update update) {
+template <class E, class Update> E atomically(E* address, Update update) {
   std::atomic_ref<E> number(*address);
   E before = number.load();
   while (!number.compare_exchange_weak(before, update(before))) {
@@ -164,37 +163,33 @@ inline int __all_sync(unsigned mask, int predicate, std::source_location place =
 // ---- Atomics
 
 template <class E>
-  requires(std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, int> ||
-           std::is_same_v<E, unsigned> || std::is_same_v<E, unsigned long long>)
-E atomicAdd(E* address, std::type_identity_t<E> value) {
+requires(std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, int> ||
+         std::is_same_v<E, unsigned> || std::is_same_v<E, unsigned long long>) E
+    atomicAdd(E* address, std::type_identity_t<E> value) {
   return emulator::atomically(address, [=](E before) { return static_cast<E>(before + value); });
 }
 template <class E>
-  requires std::is_integral_v<E>
-E atomicMax(E* address, std::type_identity_t<E> value) {
+requires std::is_integral_v<E> E atomicMax(E* address, std::type_identity_t<E> value) {
   return emulator::atomically(address, [=](E before) { return std::max(before, value); });
 }
 template <class E>
-  requires std::is_integral_v<E>
-E atomicMin(E* address, std::type_identity_t<E> value) {
+requires std::is_integral_v<E> E atomicMin(E* address, std::type_identity_t<E> value) {
   return emulator::atomically(address, [=](E before) { return std::min(before, value); });
 }
 template <class E>
-  requires std::is_integral_v<E>
-E atomicOr(E* address, std::type_identity_t<E> value) {
+requires std::is_integral_v<E> E atomicOr(E* address, std::type_identity_t<E> value) {
   return emulator::atomically(address, [=](E before) { return before | value; });
 }
 /// Counts up to `most` and begins again at 0.
 inline unsigned atomicInc(unsigned* address, unsigned most) {
   return emulator::atomically(address, [=](unsigned before) { return before >= most ? 0 : before + 1; });
 }
-template <class E>
-E atomicExch(E* address, std::type_identity_t<E> value) {
+template <class E> E atomicExch(E* address, std::type_identity_t<E> value) {
   return std::atomic_ref<E>(*address).exchange(value);
 }
 template <class E>
-  requires std::is_integral_v<E>
-E atomicCAS(E* address, std::type_identity_t<E> expected, std::type_identity_t<E> value) {
+requires std::is_integral_v<E> E atomicCAS(E* address, std::type_identity_t<E> expected,
+                                           std::type_identity_t<E> value) {
   std::atomic_ref<E>(*address).compare_exchange_strong(expected, value);
   return expected;
 }

@@ -18,7 +18,8 @@ class StackMemory {
   static constexpr std::size_t size = address_sanitizer || thread_sanitizer ? 512 * 1024 : 128 * 1024;
 
   StackMemory()
-      : memory_(::mmap(nullptr, guard() + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+      : memory_(::mmap(nullptr, guard() + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                       0)) {
     if (memory_ == MAP_FAILED) throw std::bad_alloc();
     ::mprotect(memory_, guard(), PROT_NONE);
   }
@@ -39,8 +40,8 @@ class StackMemory {
 
 /// Calls body(argument) each time it is started by resume(). The body may suspend(); resume() then continues it.
 ///
-/// Made of Boost.Context's bare switch and not of its fiber class, because nothing may stand between the switch and what
-/// the sanitizers are told about it. A fibre is never unwound: it ends between two bodies, by being forgotten.
+/// Made of Boost.Context's bare switch and not of its fiber class, because nothing may stand between the switch and
+/// what the sanitizers are told about it. A fibre is never unwound: it ends between two bodies, by being forgotten.
 class Fibre {
  public:
   /// Stacks begin at multiples of a page, where they would all fight for the same lines of the cache: fibres of

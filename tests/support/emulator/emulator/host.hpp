@@ -36,20 +36,24 @@ enum cudaError_t {
 /// The name and the sentence of a status.
 inline std::pair<const char*, const char*> cuda_error_texts(cudaError_t status) {
 #define TINYGPT_EMULATOR_STATUS(name, text) \
-  case name: return {#name, text}
+  case name:                                \
+    return { #name, text }
   switch (status) {
     TINYGPT_EMULATOR_STATUS(cudaSuccess, "no error");
     TINYGPT_EMULATOR_STATUS(cudaErrorInvalidValue, "invalid argument");
     TINYGPT_EMULATOR_STATUS(cudaErrorMemoryAllocation, "out of memory");
     TINYGPT_EMULATOR_STATUS(cudaErrorInvalidConfiguration, "invalid configuration argument");
-    TINYGPT_EMULATOR_STATUS(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version");
+    TINYGPT_EMULATOR_STATUS(cudaErrorInsufficientDriver,
+                            "CUDA driver version is insufficient for CUDA runtime version");
     TINYGPT_EMULATOR_STATUS(cudaErrorNoDevice, "no CUDA-capable device is detected");
     TINYGPT_EMULATOR_STATUS(cudaErrorInvalidDevice, "invalid device ordinal");
-    TINYGPT_EMULATOR_STATUS(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device");
+    TINYGPT_EMULATOR_STATUS(cudaErrorNoKernelImageForDevice,
+                            "no kernel image is available for execution on the device");
     TINYGPT_EMULATOR_STATUS(cudaErrorInvalidResourceHandle, "invalid resource handle");
     TINYGPT_EMULATOR_STATUS(cudaErrorNotReady, "device not ready");
     TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing");
-    TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture");
+    TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureInvalidated,
+                            "operation failed due to a previous error during capture");
     TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work");
     TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream");
     TINYGPT_EMULATOR_STATUS(cudaErrorStreamCaptureImplicit,
@@ -104,8 +108,22 @@ inline cudaError_t cudaSetDevice(int device) {
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   if (device != 0) return emulator::report(cudaErrorInvalidDevice);
   const emulator::Limits limits;
-  *p = {"an emulated GPU", limits.memory, 48 * 1024, limits.shared_per_block, 100 * 1024, 65536, 65536, 32, 1024, 1536, 16,
-        limits.multiprocessors, 8, 6, 1 << 20, 0};
+  *p = {"an emulated GPU",
+        limits.memory,
+        48 * 1024,
+        limits.shared_per_block,
+        100 * 1024,
+        65536,
+        65536,
+        32,
+        1024,
+        1536,
+        16,
+        limits.multiprocessors,
+        8,
+        6,
+        1 << 20,
+        0};
   return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -145,19 +163,16 @@ inline cudaError_t release(Memory& memory, void* p) {
 
 }  // namespace emulator
 
-template <class E>
-cudaError_t cudaMalloc(E** p, std::size_t bytes) {
+template <class E> cudaError_t cudaMalloc(E** p, std::size_t bytes) {
   return emulator::allocate(emulator::Memory::device(), emulator::Limits{}.memory, reinterpret_cast<void**>(p), bytes);
 }
 inline cudaError_t cudaFree(void* p) { return emulator::release(emulator::Memory::device(), p); }
 
 inline constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocPortable = 1, cudaHostAllocMapped = 2;
-template <class E>
-cudaError_t cudaHostAlloc(E** p, std::size_t bytes, unsigned) {
+template <class E> cudaError_t cudaHostAlloc(E** p, std::size_t bytes, unsigned) {
   return emulator::allocate(emulator::Memory::host(), SIZE_MAX, reinterpret_cast<void**>(p), bytes);
 }
-template <class E>
-cudaError_t cudaMallocHost(E** p, std::size_t bytes) {
+template <class E> cudaError_t cudaMallocHost(E** p, std::size_t bytes) {
   return cudaHostAlloc(p, bytes, cudaHostAllocDefault);
 }
 inline cudaError_t cudaFreeHost(void* p) { return emulator::release(emulator::Memory::host(), p); }
@@ -174,7 +189,9 @@ enum cudaMemcpyKind {
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                                    cudaStream_t stream = nullptr) {
   const std::lock_guard lock(emulator::host_mutex());
-  const auto known = [](const void* p) { return emulator::Memory::device().holds(p) || emulator::Memory::host().holds(p); };
+  const auto known = [](const void* p) {
+    return emulator::Memory::device().holds(p) || emulator::Memory::host().holds(p);
+  };
   const auto queue = emulator::queue_of(stream);
   const bool captured = queue->capture != nullptr;
   emulator::Work work = [=] { std::memcpy(to, from, bytes); };
@@ -242,7 +259,7 @@ inline constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaE
 struct CUevent_st {
   std::shared_ptr<emulator::Queue> queue;      ///< null: not recorded yet
   std::shared_ptr<emulator::Capture> capture;  ///< recorded in this one
-  std::int64_t number = 0;                     ///< of the last work before it, in the queue or in its part of the capture
+  std::int64_t number = 0;  ///< of the last work before it, in the queue or in its part of the capture
   std::shared_ptr<std::chrono::steady_clock::time_point> time;
 };
 using cudaEvent_t = CUevent_st*;
@@ -345,9 +362,9 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCapture
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   const std::lock_guard lock(emulator::host_mutex());
   const auto capture = emulator::queue_of(stream)->capture;
-  *status = capture == nullptr  ? cudaStreamCaptureStatusNone
-            : capture->broken ? cudaStreamCaptureStatusInvalidated
-                              : cudaStreamCaptureStatusActive;
+  *status = capture == nullptr ? cudaStreamCaptureStatusNone
+            : capture->broken  ? cudaStreamCaptureStatusInvalidated
+                               : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {

@@ -1,8 +1,8 @@
 // Runs grids: a fibre for each thread of a block, barriers and warp operations as places where they meet.
 //
-// A thread runs until it waits for others; the Order says which of those that could go on does. Shared memory is full of
-// NaN when a block begins. Threads that wait for what cannot come are a Failure that says who waits where. Blocks run one
-// after the other, and everything here belongs to one system thread.
+// A thread runs until it waits for others; the Order says which of those that could go on does. Shared memory is full
+// of NaN when a block begins. Threads that wait for what cannot come are a Failure that says who waits where. Blocks
+// run one after the other, and everything here belongs to one system thread.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,8 @@ class Failure : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-/// What a thread waits at: an operation, its place in the source, and the lanes that take part (0 for a block's barrier).
+/// What a thread waits at: an operation, its place in the source, and the lanes that take part (0 for a block's
+/// barrier).
 struct Meeting {
   const char* operation = "";
   std::source_location place;
@@ -144,7 +145,8 @@ class Machine {
   int barrier(const Meeting& meeting, int vote = 0) {
     const Unwatched here;
     Thread& self = current();
-    char* const place = &barrier_places_[barriers_ % 2];  // the next barrier's is another: a thread may be there already
+    // The next barrier's place is another, since a thread may be there already when this one goes on.
+    char* const place = &barrier_places_[barriers_ % 2];
     happens_before(place);
     self.vote = vote;
     self.meeting = meeting;
@@ -260,8 +262,8 @@ class Machine {
     while (Thread* thread = next()) {
       resume(*thread);
       if (races != races_before && failure_ == nullptr) {
-        failure_ = std::make_exception_ptr(
-            Failure(block_text() + ": threads touch the same memory with no barrier between: ThreadSanitizer says where"));
+        failure_ = std::make_exception_ptr(Failure(
+            block_text() + ": threads touch the same memory with no barrier between: ThreadSanitizer says where"));
       }
       if (failure_ != nullptr) break;
     }
@@ -334,8 +336,8 @@ class Machine {
   }
 
   std::string block_text() const {
-    return "kernel " + kernel_ + ", block (" + std::to_string(::blockIdx.x) + ", " + std::to_string(::blockIdx.y) + ", " +
-           std::to_string(::blockIdx.z) + ")";
+    return "kernel " + kernel_ + ", block (" + std::to_string(::blockIdx.x) + ", " + std::to_string(::blockIdx.y) +
+           ", " + std::to_string(::blockIdx.z) + ")";
   }
 
   /// "threads 0-31 wait at __syncthreads (a.cuh:7), threads 32-63 have returned: all threads ..."
@@ -362,7 +364,8 @@ class Machine {
 
   std::string kernel_;
   const std::function<void()>* body_ = nullptr;
-  std::vector<std::unique_ptr<Thread>> threads_, other_threads_;  ///< the other ones only for ThreadSanitizer
+  /// The other ones are only for ThreadSanitizer.
+  std::vector<std::unique_ptr<Thread>> threads_, other_threads_;
   std::size_t count_ = 0;               ///< threads of a block
   std::vector<std::uint64_t> by_rank_;  ///< thread numbers, those to prefer first
   std::vector<std::size_t> rank_;       ///< of each thread

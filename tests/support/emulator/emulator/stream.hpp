@@ -129,8 +129,8 @@ inline std::shared_ptr<Queue> queue_of(cudaStream_t stream) {
   return stream == nullptr ? standard.queue : stream->queue;
 }
 
-/// Gives the stream work; false where a capture forbids it. The work of the default stream waits for all streams that are
-/// in step with it, and is then done at once, so that they need not wait for it.
+/// Gives the stream work; false where a capture forbids it. The work of the default stream waits for all streams that
+/// are in step with it, and is then done at once, so that they need not wait for it.
 inline bool submit(cudaStream_t stream, Work work) {
   const std::lock_guard lock(host_mutex());
   const auto queue = queue_of(stream);

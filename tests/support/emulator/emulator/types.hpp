@@ -13,22 +13,22 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 
-#define TINYGPT_EMULATOR_VECTOR(name, scalar, alignment)                                               \
-  struct name##1 {                                                                                     \
-    scalar x;                                                                                          \
-  };                                                                                                   \
-  struct alignas(2 * sizeof(scalar)) name##2 {                                                         \
-    scalar x, y;                                                                                       \
-  };                                                                                                   \
-  struct name##3 {                                                                                     \
-    scalar x, y, z;                                                                                    \
-  };                                                                                                   \
-  struct alignas(alignment) name##4 {                                                                  \
-    scalar x, y, z, w;                                                                                 \
-  };                                                                                                   \
-  constexpr name##2 make_##name##2(scalar x, scalar y) { return {x, y}; }                              \
-  constexpr name##3 make_##name##3(scalar x, scalar y, scalar z) { return {x, y, z}; }                 \
-  constexpr name##4 make_##name##4(scalar x, scalar y, scalar z, scalar w) { return {x, y, z, w}; }    \
+#define TINYGPT_EMULATOR_VECTOR(name, scalar, alignment)                                            \
+  struct name##1 {                                                                                  \
+    scalar x;                                                                                       \
+  };                                                                                                \
+  struct alignas(2 * sizeof(scalar)) name##2 {                                                      \
+    scalar x, y;                                                                                    \
+  };                                                                                                \
+  struct name##3 {                                                                                  \
+    scalar x, y, z;                                                                                 \
+  };                                                                                                \
+  struct alignas(alignment) name##4 {                                                               \
+    scalar x, y, z, w;                                                                              \
+  };                                                                                                \
+  constexpr name##2 make_##name##2(scalar x, scalar y) { return {x, y}; }                           \
+  constexpr name##3 make_##name##3(scalar x, scalar y, scalar z) { return {x, y, z}; }              \
+  constexpr name##4 make_##name##4(scalar x, scalar y, scalar z, scalar w) { return {x, y, z, w}; } \
   static_assert(sizeof(name##4) == 4 * sizeof(scalar))
 
 TINYGPT_EMULATOR_VECTOR(float, float, 16);

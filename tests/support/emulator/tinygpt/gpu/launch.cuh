@@ -38,8 +38,7 @@ void start(void (*)(Parameters...), const Grid& grid, std::type_identity_t<Param
 
 }  // namespace detail
 
-template <auto kernel, class... Arguments>
-void launch(const Grid& grid, Arguments&&... arguments) {
+template <auto kernel, class... Arguments> void launch(const Grid& grid, Arguments&&... arguments) {
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
   detail::start<kernel>(kernel, grid, std::forward<Arguments>(arguments)...);
 }
