@@ -2,7 +2,6 @@
 
 #include <fstream>
 
-#include <tinygpt/data/character_tokenizer.hpp>
 #include <tinygpt/data/text_file.hpp>
 #include <tinygpt/data/utf8.hpp>
 
@@ -90,30 +89,6 @@ TEST_CASE("a terminal gets no control characters") {
   CHECK(printable("a\tb\nc\rd\x7F") == "a\tb\nc\\x0dd\\x7f");
   CHECK(printable(std::string("\0", 1)) == "\\x00");
   CHECK(printable("\u00e9\U0001D11E") == "\u00e9\U0001D11E");
-}
-
-TEST_CASE("a tokenizer numbers the bytes of its corpus in their order, and back") {
-  const auto tokenizer = CharacterTokenizer::learn("hello \xC3\xA9", 256);
-  CHECK(tokenizer.alphabet() == " ehlo\xA9\xC3");
-  CHECK(tokenizer.encode("hole") == std::vector<std::int32_t>{2, 4, 3, 1});
-  CHECK(tokenizer.decode(tokenizer.encode("hello \xC3\xA9")) == "hello \xC3\xA9");
-  CHECK(tokenizer.decode(7).empty());
-  CHECK(tokenizer.decode(-1).empty());
-  std::string every;
-  for (int i = 0; i < 256; ++i) every += static_cast<char>(i);
-  CHECK(CharacterTokenizer::learn(every, 256).decode(CharacterTokenizer::learn(every, 256).encode(every)) == every);
-}
-
-TEST_CASE("an unseen character is named with its place, counted in characters") {
-  const auto tokenizer = CharacterTokenizer::learn("abc\u00e9", 256);
-  CHECK_THROWS_WITH(tokenizer.encode("abx"), Contains("'x' at position 3"));
-  CHECK_THROWS_WITH(tokenizer.encode("\u00e9\u00e9\u20ac"), Contains("'\u20ac' at position 3"));
-  CHECK_THROWS_WITH(tokenizer.encode("a\x1B"), Contains("'\\x1b' at position 2"));
-}
-
-TEST_CASE("a corpus with more different bytes than the model has room for is refused") {
-  CHECK_THROWS_WITH(CharacterTokenizer::learn("abcd", 3), Contains("4 different bytes") && Contains("Vocab<3>"));
-  CHECK_THROWS_WITH(CharacterTokenizer("aba"), Contains("twice"));
 }
 
 TEST_CASE("a text file is read whole, without its byte-order mark") {

@@ -30,10 +30,12 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
     if (text.empty()) throw UsageError("--prompt is empty: give at least one character, or leave it out");
     flags.prompt = text;
   };
-  app.add_option_function<std::string>("--prompt", set_prompt, "Text to go on from (default a newline)")
+  app.add_option_function<std::string>("--prompt", set_prompt,
+                                       "Text to go on from (default a newline, or the token that ends a document)")
       ->type_name("TEXT")
       ->take_last();
-  add_number<int>(app, "--max-new-tokens", "Length of a sample, in tokens (characters)", "500", positive_int,
+  add_number<int>(app, "--max-new-tokens",
+                  "Length of a sample, in tokens; it ends before at a token that ends a document", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
   add_number<double>(app, "--temperature", "Boldness: 0 takes the likeliest token, 1 samples as learned",
                      shown(flags.sampling.temperature), not_negative, [&](double x) {
@@ -66,18 +68,28 @@ inline void write_out(std::string_view text) {
   }
 }
 
+/// What a sample begins with: as it is shown, and as the model reads it.
+struct Beginning {
+  std::string text;
+  std::vector<std::int32_t> tokens;
+};
+
+/// The prompt. Without one, a document begins after the end of another; where documents have no end, text usually
+/// begins after a newline; a corpus of one line has none.
+inline Beginning first_words(const Tokenizer& tokenizer, const std::string& prompt) {
+  if (!prompt.empty()) return {prompt, tokenizer.encode(prompt)};
+  if (const auto end = tokenizer.end_of_text()) return {"", {*end}};
+  const std::string text = tokenizer.vocabulary().id_of_byte('\n') >= 0 ? "\n" : std::string(tokenizer.decode(0));
+  return {text, tokenizer.encode(text)};
+}
+
 inline Exit generate(const Program& program, const Model& model, const GenerateFlags& flags) {
   const Chosen backend = choose(model, flags.backend);
   Arena<float> weights(ParamTable(model.config).arena_size());
-  const CharacterTokenizer tokenizer = load_newest(
+  const Tokenizer tokenizer = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
-  // Text usually begins after a newline; a corpus of one line has none.
-  const bool has_newline = tokenizer.alphabet().find('\n') != std::string::npos;
-  const std::string beginning = !flags.prompt.empty() ? flags.prompt
-                                : has_newline         ? "\n"
-                                                      : tokenizer.alphabet().substr(0, 1);
-  const auto prompt = tokenizer.encode(beginning);
+  const Beginning beginning = first_words(tokenizer, flags.prompt);
 
   const auto generator = backend.model->generator(backend.how, weights.span());
   for (int sample = 0; sample < flags.num_samples; ++sample) {
@@ -87,8 +99,9 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
     sampling.seed += static_cast<std::uint64_t>(sample);
     // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
     Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);
-    write_out(text.push(beginning));
-    generator->generate(prompt, flags.max_new_tokens, sampling, [&](std::int32_t token) {
+    write_out(text.push(beginning.text));
+    generator->generate(beginning.tokens, flags.max_new_tokens, sampling, [&](std::int32_t token) {
+      if (token == tokenizer.end_of_text()) return false;
       const std::string_view bytes = tokenizer.decode(token);
       if (const std::string characters = text.push(bytes.empty() ? "\xFF" : bytes); !characters.empty()) {
         write_out(characters);

@@ -13,6 +13,7 @@
 #include <tinygpt/data/text_file.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
+#include <tinygpt/io/tokenizer_files.hpp>
 
 namespace tinygpt::cli {
 
@@ -52,10 +53,9 @@ class TrainingRun {
         text_(read_text_file(flags.input_file)),
         split_(split_text(text_, model.config.ctx, flags.input_file)),
         run_(flags.out),
-        tokenizer_(CharacterTokenizer::learn(text_, model.config.vocab)),
-        train_(tokenizer_.encode(split_.train)),
-        validation_(tokenizer_.encode(split_.validation)) {
-    check_out(run_, flags);
+        tokenizer_(choose_tokenizer()),
+        train_(encoded(split_.train)),
+        validation_(encoded(split_.validation)) {
     run_.lock();
     if (flags.resume)
       restore();
@@ -142,20 +142,53 @@ class TrainingRun {
   void restore() {
     const auto load = [&](const std::filesystem::path& path) {
       state_ = load_trainer_state(path, model_.config);
-      if (state_.data_bytes != static_cast<std::int64_t>(text_.size()) || state_.data_crc32c != text_crc()) {
-        throw Error(path.string() + " was trained on another text than " + flags_.input_file +
-                    ": give the same text, or begin anew with another --out");
-      }
+      expect_same_text(state_, path);
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
-      tokenizer_ = load_model(path, model_.config, trainer_->weights(), trainer_->memory());
+      load_model(path, model_.config, trainer_->weights(), trainer_->memory());
       load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments(), trainer_->memory());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
     };
     load_newest(run_.path(), load, [&](const char* sentence) {
       complain(program_, sentence + std::string("; going on from the checkpoint before it"));
     });
+  }
+
+  /// A run goes on with the tokenizer that it began with.
+  Tokenizer choose_tokenizer() const {
+    check_out(run_, flags_);
+    if (!flags_.resume) {
+      auto tokenizer = flags_.tokenizer.empty() ? Tokenizer::characters(text_) : load_tokenizer(flags_.tokenizer);
+      expect_room(tokenizer, model_.config.vocab);
+      return tokenizer;
+    }
+    const auto load = [&](const std::filesystem::path& path) {
+      expect_same_text(load_trainer_state(path, model_.config), path);
+      return load_tokenizer_of(ModelReader(path), model_.config);
+    };
+    auto tokenizer = load_newest(run_.path(), load, [](const char*) {});  // restore() says what is damaged
+    if (!flags_.tokenizer.empty() && load_tokenizer(flags_.tokenizer) != tokenizer) {
+      throw Error(flags_.tokenizer + " is another tokenizer than the model's in " + run_.path().string() +
+                  ": leave --tokenizer out, or begin anew with another --out");
+    }
+    return tokenizer;
+  }
+
+  std::vector<std::int32_t> encoded(std::string_view part) const {
+    auto tokens = tokenizer_.encode(part);
+    if (tokens.size() <= static_cast<std::size_t>(model_.config.ctx)) {
+      throw Error(flags_.input_file + " is too short: one of its two parts has " + std::to_string(tokens.size()) +
+                  " tokens, and must hold one context of " + std::to_string(model_.config.ctx) +
+                  " and the one that follows: give a longer text");
+    }
+    return tokens;
+  }
+
+  void expect_same_text(const TrainerState& state, const std::filesystem::path& path) const {
+    if (state.data_bytes == static_cast<std::int64_t>(text_.size()) && state.data_crc32c == text_crc()) return;
+    throw Error(path.string() + " was trained on another text than " + flags_.input_file +
+                ": give the same text, or begin anew with another --out");
   }
 
   std::uint32_t text_crc() const { return crc32c(std::as_bytes(std::span(text_.data(), text_.size()))); }
@@ -167,8 +200,10 @@ class TrainingRun {
     std::printf("  %s parameters; %s%d x %d tokens a step, with %s; %s of memory\n",
                 grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
                 model_.config.ctx, backend_.place.c_str(), memory_text(memory_.total()).c_str());
-    std::printf("  %s: %s bytes, %d of them different; %s to train on, %s to validate with\n",
-                flags_.input_file.c_str(), grouped(static_cast<std::int64_t>(text_.size())).c_str(), tokenizer_.size(),
+    const std::string kind = tokenizer_.is_characters() ? std::to_string(tokenizer_.size()) + " of them different"
+                                                        : "read by " + tokenizer_.description();
+    std::printf("  %s: %s bytes, %s; %s to train on, %s to validate with\n", flags_.input_file.c_str(),
+                grouped(static_cast<std::int64_t>(text_.size())).c_str(), kind.c_str(),
                 grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
                 grouped(static_cast<std::int64_t>(split_.validation.size())).c_str());
     std::printf("  iterations %s to %s, learning rate %g to %g, seed %llu; checkpoints in %s\n\n",
@@ -263,7 +298,7 @@ class TrainingRun {
   std::string text_;
   Split split_;
   RunDirectory run_;
-  CharacterTokenizer tokenizer_;
+  Tokenizer tokenizer_;
   TokenStream train_, validation_;
   TrainerState state_;
   std::unique_ptr<AnyTrainer> trainer_;

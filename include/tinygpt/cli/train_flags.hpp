@@ -11,7 +11,7 @@
 namespace tinygpt::cli {
 
 struct TrainFlags {
-  std::string input_file, out;
+  std::string input_file, tokenizer, out;
   bool resume = false;
   BackendFlags backend;
   std::int64_t checkpoint_interval = 0;  ///< 0: not given
@@ -30,6 +30,8 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   };
   add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation; required", "FILE",
            flags.input_file);
+  add_path(app, "--tokenizer", "Tokenizer to read it with: a directory or file (default the characters of the text)",
+           "PATH", flags.tokenizer);
   add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
   app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));

@@ -89,9 +89,9 @@ class ModelReader {
 
   std::filesystem::path path(const char* name) const { return directory_ / name; }
 
-  Json json(const char* name) const {
+  Json json(const char* name, std::int64_t limit = std::int64_t{16} << 20) const {
     expect(name);
-    const std::string text = read_small_file(path(name));
+    const std::string text = read_small_file(path(name), limit);
     check(name, crc32c(std::as_bytes(std::span(text.data(), text.size()))));
     return parse_json(text, path(name));
   }
@@ -127,13 +127,14 @@ class ModelReader {
   Json files_;
 };
 
-/// A model's architecture, and the name of the preset that it was trained as.
-inline Json model_config_json(const Config& config, std::string_view name) {
+/// A model's architecture, the name of the preset that it was trained as, and which tokenizer its ids are of.
+inline Json model_config_json(const Config& config, std::string_view name, const Tokenizer& tokenizer) {
   return {{"format", "tinygpt-model"},
           {"format_version", 1},
           {"name", name},
           {"type", type_text(config)},
-          {"architecture", config_to_json(config)}};
+          {"architecture", config_to_json(config)},
+          {"tokenizer_hash", hash_text(tokenizer.hash())}};
 }
 
 /// Throws unless the directory holds a model of this architecture; the sentence says which fields differ.
@@ -158,8 +159,7 @@ struct CheckpointView {
 
 /// Writes a checkpoint atomically; throws before touching anything where the disk clearly lacks the room.
 inline void save_checkpoint(const std::filesystem::path& directory, std::string_view name, const Config& config,
-                            const CharacterTokenizer& tokenizer, const CheckpointView& arenas,
-                            const TrainerState& state) {
+                            const Tokenizer& tokenizer, const CheckpointView& arenas, const TrainerState& state) {
   const ParamTable table(config);
   const std::int64_t bytes =
       3 * table.param_count() * static_cast<std::int64_t>(sizeof(float)) + (std::int64_t{1} << 16);
@@ -169,8 +169,8 @@ inline void save_checkpoint(const std::filesystem::path& directory, std::string_
                 " are needed and " + size_text(free) + " are free: free some space or write to another disk");
   }
   ModelWriter writer(directory);
-  writer.text("config.json", json_text(model_config_json(config, name)));
-  writer.text("tokenizer.json", json_text(tokenizer_to_json(tokenizer)));
+  writer.text("config.json", json_text(model_config_json(config, name, tokenizer)));
+  writer.text("tokenizer.json", tokenizer_json_text(tokenizer));
   writer.tensors("model.safetensors", named_tensors(table, arenas.weights), arenas.memory);
   auto moments = named_tensors(table, arenas.first_moments, "first_moment.");
   for (auto& tensor : named_tensors(table, arenas.second_moments, "second_moment."))
@@ -180,12 +180,30 @@ inline void save_checkpoint(const std::filesystem::path& directory, std::string_
   writer.commit();
 }
 
+/// The tokenizer of a model: it must be the one that the model was trained with, and its ids must be ids of the model.
+inline Tokenizer load_tokenizer_of(const ModelReader& reader, const Config& config) {
+  const auto path = reader.path("tokenizer.json");
+  auto tokenizer = tokenizer_from_json(reader.json("tokenizer.json", max_tokenizer_file), path);
+  if (tokenizer.size() > config.vocab) {
+    throw damaged(path, "it has " + std::to_string(tokenizer.size()) + " tokens, and the model has room for " +
+                            std::to_string(config.vocab));
+  }
+  const Json model = reader.json("config.json");
+  if (!model.contains("tokenizer_hash")) return tokenizer;  // written before models knew their tokenizer
+  const auto expected = member<std::string>(model, "tokenizer_hash", reader.path("config.json"));
+  if (expected != hash_text(tokenizer.hash())) {
+    throw damaged(path, "it is another tokenizer than the one that the model was trained with (" +
+                            hash_text(tokenizer.hash()) + " instead of " + printable(expected) + ")");
+  }
+  return tokenizer;
+}
+
 /// Fills `weights` from a model directory of this architecture.
-inline CharacterTokenizer load_model(const std::filesystem::path& directory, const Config& config,
-                                     std::span<float> weights, const ForeignMemory* memory = nullptr) {
+inline Tokenizer load_model(const std::filesystem::path& directory, const Config& config, std::span<float> weights,
+                            const ForeignMemory* memory = nullptr) {
   const ModelReader reader(directory);
   expect_architecture(reader, config);
-  auto tokenizer = tokenizer_from_json(reader.json("tokenizer.json"), config.vocab, reader.path("tokenizer.json"));
+  auto tokenizer = load_tokenizer_of(reader, config);
   reader.tensors("model.safetensors", named_tensors(ParamTable(config), weights), memory);
   return tokenizer;
 }

@@ -1,0 +1,262 @@
+// Text to token ids and back: byte-level BPE, of which single bytes and the characters of a corpus are the plainest.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tinygpt/data/utf8.hpp>
+#include <tinygpt/data/vocabulary.hpp>
+#include <tinygpt/data/word_cache.hpp>
+#include <tinygpt/data/word_merger.hpp>
+#include <tinygpt/error.hpp>
+
+namespace tinygpt {
+
+/// The 16 hexadecimal digits of a hash.
+inline std::string hash_text(std::uint64_t hash) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
+  return digits;
+}
+
+/// A value: immutable, cheap to copy, and any number of threads may use one.
+///
+/// A text is cut into words by the pattern, a word into bytes, and within it the pair of neighbours whose merge comes
+/// first in the list is merged, of equal pairs the leftmost, until no merge is left. Every text without unknown bytes
+/// comes back exactly. Source: Sennrich et al. 2016 (arXiv:1508.07909) algorithm 1, over bytes as in GPT-2.
+class Tokenizer {
+ public:
+  /// `tokens[id]` is the bytes of an id, "" for one that is not used (or is that of a special token). Throws Error
+  /// where anything does not fit together.
+  Tokenizer(std::vector<std::string> tokens, std::vector<Merge> merges, Pattern pattern,
+            std::vector<SpecialToken> special, WholeWords whole_words = WholeWords::merged)
+      : vocabulary_(std::make_shared<const Vocabulary>(std::move(tokens), std::move(merges), pattern,
+                                                       std::move(special), whole_words)) {}
+
+  /// Each byte is the token of its own number.
+  static Tokenizer bytes() {
+    std::array<bool, 256> all;
+    all.fill(true);
+    return characters(all);
+  }
+
+  /// One token for each different byte of a corpus, in the order of the bytes.
+  static Tokenizer characters(std::string_view corpus) {
+    std::array<bool, 256> seen{};
+    for (const char c : corpus) seen[static_cast<unsigned char>(c)] = true;
+    return characters(seen);
+  }
+  static Tokenizer characters(const std::array<bool, 256>& seen) {
+    std::vector<std::string> tokens;
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      if (seen[byte]) tokens.emplace_back(1, static_cast<char>(byte));
+    }
+    return Tokenizer(std::move(tokens), {}, Pattern::none, {});
+  }
+
+  /// Ids are 0 to size() - 1.
+  int size() const { return vocabulary_->size(); }
+
+  /// Ordinary text: never gives a special token. Throws Error where a character holds a byte that has no token, naming
+  /// it and its place (in characters, from 1).
+  std::vector<std::int32_t> encode(std::string_view text) const;
+
+  /// The bytes of a token, how a special one is shown, and nothing for an id that is not there.
+  std::string_view decode(std::int32_t id) const { return vocabulary_->bytes(id); }
+
+  std::string decode(std::span<const std::int32_t> ids) const {
+    std::string text;
+    for (const std::int32_t id : ids) text += decode(id);
+    return text;
+  }
+
+  /// The special token that ends a document, by one of its usual names.
+  std::optional<std::int32_t> end_of_text() const {
+    for (const char* const name : {"<|endoftext|>", "<|end_of_text|>", "</s>"}) {
+      for (const SpecialToken& s : vocabulary_->special()) {
+        if (s.content == name) return s.id;
+      }
+    }
+    return std::nullopt;
+  }
+
+  bool is_special(std::int32_t id) const { return vocabulary_->is_special(id); }
+
+  /// Two tokenizers with the same hash are the same. It travels with data and models; hash_text() shows it.
+  std::uint64_t hash() const { return vocabulary_->hash(); }
+
+  const Vocabulary& vocabulary() const { return *vocabulary_; }
+
+  /// Without merges and special tokens: the ids are those of single bytes.
+  bool is_characters() const {
+    if (!vocabulary_->merges().empty() || !vocabulary_->special().empty()) return false;
+    for (std::int32_t id = 0; id < size(); ++id) {
+      if (decode(id).size() != 1) return false;
+    }
+    return true;
+  }
+
+  /// "byte-level BPE, 50,257 tokens, GPT-2's pattern".
+  std::string description() const {
+    std::string count = std::to_string(size());
+    for (std::size_t at = count.size(); at > 3; at -= 3) count.insert(at - 3, ",");
+    if (is_characters()) return vocabulary_->has_all_bytes() ? "bytes, 256 tokens" : "characters, " + count + " tokens";
+    const char* const patterns[] = {"no pattern", "GPT-2's pattern", "GPT-4's pattern"};
+    return "byte-level BPE, " + count + " tokens, " + patterns[static_cast<std::size_t>(vocabulary_->pattern())];
+  }
+
+  friend bool operator==(const Tokenizer& a, const Tokenizer& b) { return a.hash() == b.hash(); }
+
+ private:
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  friend class Encoder;
+};
+
+/// Throws unless a model with `vocab` ids has room for all of a tokenizer's.
+inline void expect_room(const Tokenizer& tokenizer, int vocab) {
+  if (tokenizer.size() <= vocab) return;
+  const std::string model = ", but the model has Vocab<" + std::to_string(vocab) + ">: use a model with ";
+  if (tokenizer.is_characters()) {
+    throw Error("the text has " + std::to_string(tokenizer.size()) + " different bytes" + model +
+                "Vocab<256>, which suits any text");
+  }
+  throw Error("the tokenizer has " + std::to_string(tokenizer.size()) + " tokens" + model + "Vocab<" +
+              std::to_string(tokenizer.size()) + "> or more, or a smaller tokenizer");
+}
+
+/// Encodes many texts, and is faster the more it has seen: it remembers words. Each thread needs one of its own.
+class Encoder {
+ public:
+  explicit Encoder(const Tokenizer& tokenizer)
+      : vocabulary_(tokenizer.vocabulary_), merger_(vocabulary_->merge_table(), vocabulary_->merges()) {}
+
+  /// Appends the ids of `text`. Throws as Tokenizer::encode does, and appends nothing then.
+  void encode(std::string_view text, std::vector<std::int32_t>& out) {
+    if (!vocabulary_->has_all_bytes()) refuse_unknown(text);
+    if (vocabulary_->merges().empty() && vocabulary_->whole_words() == WholeWords::merged) {
+      const std::size_t before = out.size();
+      out.resize(before + text.size());
+      for (std::size_t i = 0; i < text.size(); ++i) out[before + i] = vocabulary_->id_of_byte(text[i]);
+      return;
+    }
+    // A cache is worth its memory only where words can come again.
+    if (!cache_ && seen_ + text.size() >= worth_a_cache) cache_.emplace();
+    seen_ += cache_ ? 0 : text.size();
+    Output output(out);
+    const char* const end = text.data() + text.size();
+    for_each_word(vocabulary_->pattern(), text, [&](std::string_view word) {
+      if (!cache_) return output.append(encode_word(word));
+      if (word.size() > WordCache::short_bytes) return encode_long(word, output);
+      const WordCache::Key key = WordCache::key_of(word, end);
+      if (const WordCache::Entry* const found = cache_->find(key)) return output.append(found->ids, found->count());
+      const auto ids = encode_word(word);
+      if (ids.size() <= WordCache::short_ids) cache_->insert(key, ids);
+      output.append(ids);
+    });
+    output.finish();
+    if (word_.capacity() > (1u << 16)) word_ = {};
+  }
+
+ private:
+  static constexpr std::size_t worth_a_cache = 1 << 14;
+
+  /// Ids on their way out, a block at a time. Without finish() it takes back what it gave.
+  class Output {
+   public:
+    explicit Output(std::vector<std::int32_t>& out) : out_(out), before_(out.size()) {}
+    Output(const Output&) = delete;
+    Output& operator=(const Output&) = delete;
+    ~Output() {
+      if (!finished_) out_.resize(before_);
+    }
+
+    void finish() {
+      flush();
+      finished_ = true;
+    }
+
+    /// The first `count` of four ids; copying all four is faster.
+    void append(const std::array<std::int32_t, WordCache::short_ids>& ids, std::size_t count) {
+      if (used_ + ids.size() > block_.size()) flush();
+      std::copy(ids.begin(), ids.end(), block_.begin() + static_cast<std::ptrdiff_t>(used_));
+      used_ += count;
+    }
+    void append(std::span<const std::int32_t> ids) {
+      if (used_ + ids.size() > block_.size()) flush();
+      if (ids.size() > block_.size()) {
+        out_.insert(out_.end(), ids.begin(), ids.end());
+        return;
+      }
+      std::copy(ids.begin(), ids.end(), block_.begin() + static_cast<std::ptrdiff_t>(used_));
+      used_ += ids.size();
+    }
+
+   private:
+    void flush() {
+      out_.insert(out_.end(), block_.begin(), block_.begin() + static_cast<std::ptrdiff_t>(used_));
+      used_ = 0;
+    }
+
+    std::vector<std::int32_t>& out_;
+    std::size_t before_, used_ = 0;
+    bool finished_ = false;
+    std::array<std::int32_t, 2048> block_;
+  };
+
+  /// Until the next call.
+  std::span<const std::int32_t> encode_word(std::string_view word) {
+    word_.clear();
+    if (vocabulary_->whole_words() == WholeWords::at_once) {
+      if (const auto id = vocabulary_->id_of_word(word); id >= 0) {
+        word_.push_back(id);
+        return word_;
+      }
+    }
+    word_.resize(word.size());
+    for (std::size_t i = 0; i < word.size(); ++i) word_[i] = vocabulary_->id_of_byte(word[i]);
+    return std::span(word_).first(merger_.merge(word_));
+  }
+
+  void encode_long(std::string_view word, Output& output) {
+    if (word.size() > WordCache::long_bytes) return output.append(encode_word(word));
+    if (const auto found = cache_->find_long(word); !found.empty()) return output.append(found);
+    const auto ids = encode_word(word);
+    if (ids.size() <= WordCache::long_ids) cache_->insert_long(word, ids);
+    output.append(ids);
+  }
+
+  void refuse_unknown(std::string_view text) const {
+    const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      if (vocabulary_->id_of_byte(text[at]) >= 0) continue;
+      std::size_t first = at, last = at + 1, position = 0;
+      while (first > 0 && continues(text[first])) --first;
+      while (last < text.size() && continues(text[last])) ++last;
+      for (std::size_t i = 0; i <= first; ++i) position += !continues(text[i]);
+      throw Error("the character '" + printable(text.substr(first, last - first)) + "' at position " +
+                  std::to_string(position) + " was not in the training text: leave it out or use another");
+    }
+  }
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  WordMerger merger_;
+  std::vector<std::int32_t> word_;
+  std::optional<WordCache> cache_;
+  std::size_t seen_ = 0;
+};
+
+inline std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
+  std::vector<std::int32_t> ids;
+  Encoder(*this).encode(text, ids);
+  return ids;
+}
+
+}  // namespace tinygpt
