@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/tool/data.hpp>
 #include <tinygpt/cli/tool/fit.hpp>
 #include <tinygpt/cli/tool/new.hpp>
 #include <tinygpt/cli/tool/params.hpp>
@@ -17,7 +18,7 @@
 
 namespace tinygpt::cli::tool {
 
-inline const std::vector<std::string> command_names{"presets", "params", "fit", "validate", "new", "prepare"};
+inline const std::vector<std::string> command_names{"presets", "params", "fit", "validate", "new", "prepare", "data"};
 
 inline Exit dispatch(int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "";
@@ -30,10 +31,14 @@ inline Exit dispatch(int argc, char** argv) {
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong.");
 
-  std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, PrepareFlags> flags;
-  const char* const about[] = {"List the presets, or show one in full", "Count the parameters of a model, part by part",
-                               "Say which presets train in how much memory", "Find every mistake in a JSON config",
-                               "Turn a JSON config into a C++ header", "Turn text into a dataset to train on"};
+  std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, PrepareFlags, DataFlags> flags;
+  const char* const about[] = {"List the presets, or show one in full",
+                               "Count the parameters of a model, part by part",
+                               "Say which presets train in how much memory",
+                               "Find every mistake in a JSON config",
+                               "Turn a JSON config into a C++ header",
+                               "Turn text into a dataset to train on",
+                               "Say what a dataset holds"};
   std::vector<CLI::App*> commands;
   std::apply(
       [&](auto&... each) {
@@ -56,7 +61,8 @@ inline Exit dispatch(int argc, char** argv) {
     exit = run(f);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, flags);
-  if (!found) throw UsageError("a command is missing: write presets, params, fit, validate, new or prepare, or --help");
+  if (!found)
+    throw UsageError("a command is missing: write presets, params, fit, validate, new, prepare or data, or --help");
   return exit;
 }
 
