@@ -23,6 +23,7 @@ struct DataInfoFlags {
 
 /// info is a command of its own below "data".
 struct DataFlags {
+  static constexpr const char *name = "data", *about = "Say what a dataset holds";
   DataInfoFlags info;
   CLI::App* info_app = nullptr;
 };
