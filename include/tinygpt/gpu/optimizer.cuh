@@ -6,6 +6,7 @@
 #include <cmath>
 #include <span>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/context.cuh>
 #include <tinygpt/gpu/launch.cuh>
 #include <tinygpt/gpu/rows.cuh>
@@ -15,9 +16,7 @@ namespace tinygpt::gpu {
 
 inline constexpr int norm_sum_threads = 256;
 
-struct NormSumShared {
-  double partial[warps<1024>];
-};
+template <int Threads> struct NormSumShared { BlockReduce<Threads, double> sum; };
 
 /// How many blocks sum the squares of n numbers: a function of n alone, so that the bits are, too.
 constexpr std::int64_t norm_parts(std::int64_t n) {
@@ -29,7 +28,7 @@ constexpr std::int64_t norm_parts(std::int64_t n) {
 /// A thread adds in float what it reads (at most a few thousand squares), a block in double.
 template <int Threads>
 __global__ void __launch_bounds__(Threads) norm_sum_kernel(double* sums, const float* x, std::int64_t size) {
-  auto& shared = shared_memory<NormSumShared>();
+  auto& shared = shared_memory<NormSumShared<Threads>>();
   Vec<float, 4> squares = {};
   const std::int64_t stride = global_threads() * 4;
 #pragma unroll 4
@@ -41,16 +40,16 @@ __global__ void __launch_bounds__(Threads) norm_sum_kernel(double* sums, const f
   const std::int64_t rest = size / 4 * 4 + global_thread();
   if (rest < size) squares[0] = fmaf(x[rest], x[rest], squares[0]);
   const auto own = static_cast<double>((squares[0] + squares[1]) + (squares[2] + squares[3]));
-  const double sum = block_sum<Threads>(own, shared.partial);
+  const double sum = block_sum(own, shared.sum);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 template <int Threads>
 __global__ void __launch_bounds__(Threads) norm_root_kernel(double* norm, const double* sums, std::int64_t parts) {
-  auto& shared = shared_memory<NormSumShared>();
+  auto& shared = shared_memory<NormSumShared<Threads>>();
   double sum = 0;
   for (std::int64_t part = threadIdx.x; part < parts; part += Threads) sum += sums[part];
-  sum = block_sum<Threads>(sum, shared.partial);
+  sum = block_sum(sum, shared.sum);
   if (threadIdx.x == 0) *norm = sqrt(sum);
 }
 
@@ -66,9 +65,9 @@ void global_norm(Context<E>& ctx, double* norm, std::type_identity_t<std::span<c
   const std::int64_t parts = norm_parts(size);
   auto* const sums = static_cast<double*>(ctx.scratch(global_norm_scratch(size)));
   launch<norm_sum_kernel<norm_sum_threads>>(
-      Grid{static_cast<unsigned>(parts), norm_sum_threads, sizeof(NormSumShared), ctx.stream()}, sums, gradients.data(),
-      size);
-  launch<norm_root_kernel<1024>>(Grid{1, 1024, sizeof(NormSumShared), ctx.stream()}, norm, sums, parts);
+      Grid{static_cast<unsigned>(parts), norm_sum_threads, sizeof(NormSumShared<norm_sum_threads>), ctx.stream()}, sums,
+      gradients.data(), size);
+  launch<norm_root_kernel<1024>>(Grid{1, 1024, sizeof(NormSumShared<1024>), ctx.stream()}, norm, sums, parts);
 }
 
 /// What an update is made of, computed once in double: the same for every parameter.
