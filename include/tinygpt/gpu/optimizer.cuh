@@ -77,13 +77,17 @@ struct AdamWNow {
   std::int64_t decay_end;
 };
 
-/// One thread of a warp. A template, so that a header may hold it.
+/// One thread of a warp; counts the update. A template, so that a header may hold it.
 template <class Hyper>
-__global__ void adamw_now_kernel(AdamWNow* now, const float* loss, const double* norm, const Hyper* hyper) {
+__global__ void adamw_now_kernel(AdamWNow* now, std::int64_t* updates, const float* loss, const double* norm,
+                                 const Hyper* hyper) {
   if (threadIdx.x == 0) {
     const AdamW h = *hyper;
-    const double correction1 = 1 - pow(h.beta1, static_cast<double>(h.step));
-    const double correction2 = 1 - pow(h.beta2, static_cast<double>(h.step));
+    const std::int64_t number = *updates + 1;
+    const bool finite = AdamW::finite(static_cast<double>(*loss), *norm);
+    if (finite) *updates = number;
+    const double correction1 = 1 - pow(h.beta1, static_cast<double>(number));
+    const double correction2 = 1 - pow(h.beta2, static_cast<double>(number));
     now->clip = static_cast<float>(h.clip_scale(*norm));
     now->beta1 = static_cast<float>(h.beta1);
     now->beta2 = static_cast<float>(h.beta2);
@@ -93,7 +97,7 @@ __global__ void adamw_now_kernel(AdamWNow* now, const float* loss, const double*
     now->inv_correction2 = static_cast<float>(1 / correction2);
     now->epsilon = static_cast<float>(h.epsilon);
     now->kept = static_cast<float>(1 - h.learning_rate * h.weight_decay);
-    now->finite = AdamW::finite(static_cast<double>(*loss), *norm) ? 1 : 0;
+    now->finite = finite ? 1 : 0;
     now->decay_end = h.decay_end;
   }
 }
@@ -143,14 +147,14 @@ constexpr std::int64_t adamw_scratch() { return static_cast<std::int64_t>(sizeof
 /// weights. Does nothing where *loss or *norm is not finite. Bytes 28 (float) or 30 (bfloat16) per parameter.
 template <class E>
 void adamw(Context<E>& ctx, std::type_identity_t<std::span<E>> weights, std::type_identity_t<std::span<float>> masters,
-           std::type_identity_t<std::span<float>> m, std::type_identity_t<std::span<float>> v,
+           std::type_identity_t<std::span<float>> m, std::type_identity_t<std::span<float>> v, std::int64_t* updates,
            std::type_identity_t<std::span<const float>> gradients, const float* loss, const double* norm,
            const AdamW* hyper) {
   const auto size = static_cast<std::int64_t>(weights.size());
   auto* const now = static_cast<AdamWNow*>(ctx.scratch(adamw_scratch()));
   float* own = masters.data();
   if constexpr (std::is_same_v<E, float>) own = weights.data();
-  launch<adamw_now_kernel<AdamW>>(Grid{1, warp_size, 0, ctx.stream()}, now, loss, norm, hyper);
+  launch<adamw_now_kernel<AdamW>>(Grid{1, warp_size, 0, ctx.stream()}, now, updates, loss, norm, hyper);
   launch<adamw_kernel<E>>(Grid{blocks_for(size, 4 * adamw_threads), adamw_threads, 0, ctx.stream()}, weights.data(),
                           own, m.data(), v.data(), gradients.data(), now, size);
 }
