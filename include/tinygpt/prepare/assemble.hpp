@@ -63,36 +63,50 @@ inline Ending ending_of(const Tokenizer& tokenizer) {
 /// Writes documents of several sources, each until it has its target, and says how many tokens each gave.
 inline std::vector<std::int64_t> write(const std::vector<Queue*>& queues, const std::vector<Share>& shares,
                                        const Ending& ending, SplitWriter& to, const Wrote& wrote) {
-  constexpr std::int64_t longest = std::int64_t{1} << 17;  // of one document in one go
+  constexpr std::int64_t longest = std::int64_t{1} << 16;  // of one document before another source has its turn
   std::vector<std::int32_t> tokens;
   std::vector<std::int64_t> given(queues.size());
+  std::optional<std::size_t> open;  // a document of this source is not at its end
+  const auto close = [&](std::size_t next) {
+    if (!open || *open == next) return;
+    if (ending) {
+      to.write(std::span(&*ending, 1));
+      ++given[*open];
+    }
+    open.reset();
+  };
   // One document, or as much of it as there is room for.
-  const auto give = [&](Queue& queue, std::int64_t room) {
+  const auto give = [&](std::size_t i, std::int64_t room) {
+    close(i);
     std::int64_t sum = 0;
-    for (bool ends = false; !ends;) {
+    while (sum < room) {
       tokens.clear();
-      const auto got = queue.next(tokens);
-      if (!got) break;
-      ends = *got || sum + static_cast<std::int64_t>(tokens.size()) >= room;
-      if (ends && ending) tokens.push_back(*ending);
+      const auto ends = queues[i]->next(tokens);
+      if (!ends) break;
+      if (*ends && ending) tokens.push_back(*ending);
       to.count_document();
       to.write(tokens);
       sum += static_cast<std::int64_t>(tokens.size());
+      open.reset();
+      if (*ends) break;
+      open = i;
     }
+    given[i] += sum;
     return sum;
   };
   for (Queue* const queue : queues) queue->begin();
   interleave(shares, [&](std::size_t i, std::int64_t room) {
     room = std::min(room, longest);
-    std::int64_t sum = give(*queues[i], room);
+    std::int64_t sum = give(i, room);
     if (sum == 0) {  // it has given all, and more is wanted
+      close(queues.size());
       queues[i]->begin();
-      sum = give(*queues[i], room);
+      sum = give(i, room);
     }
-    given[i] += sum;
     wrote(to.tokens());
     return sum;
   });
+  close(queues.size());
   return given;
 }
 

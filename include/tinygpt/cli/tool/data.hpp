@@ -23,7 +23,7 @@ struct DataInfoFlags {
 
 /// info is a command of its own below "data".
 struct DataFlags {
-  static constexpr const char *name = "data", *about = "Say what a dataset holds";
+  static constexpr const char *command = "data", *about = "Say what a dataset holds";
   DataInfoFlags info;
   CLI::App* info_app = nullptr;
 };
@@ -165,10 +165,10 @@ inline void print_sources(const Json& json) {
     const auto name = source.find("name");
     const double times =
         source.contains("repeated") && source["repeated"].is_number() ? source["repeated"].get<double>() : 0;
-    rows.push_back({name != source.end() && name->is_string() ? printable(name->get<std::string>()) : "?",
-                    grouped(number(source, "documents")), size_text(number(source, "bytes")),
-                    grouped(number(source, "train_tokens")), format("%.2f", times),
-                    grouped(number(source, "val_tokens"))});
+    rows.push_back(
+        {name != source.end() && name->is_string() ? printable(name->get<std::string>()) : "?",
+         grouped(number(source, "documents")), number(source, "bytes") > 0 ? size_text(number(source, "bytes")) : "-",
+         grouped(number(source, "train_tokens")), format("%.2f", times), grouped(number(source, "val_tokens"))});
   }
   std::printf("\n%s", table_text(rows, "lrrrrr").c_str());
 }

@@ -25,7 +25,7 @@ using Commands =
     std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags, PrepareFlags, DataFlags>;
 
 inline std::vector<std::string> command_names() {
-  return std::apply([](const auto&... each) { return std::vector<std::string>{each.name...}; }, Commands());
+  return std::apply([](const auto&... each) { return std::vector<std::string>{each.command...}; }, Commands());
 }
 
 inline Exit dispatch(int argc, char** argv) {
@@ -41,17 +41,17 @@ inline Exit dispatch(int argc, char** argv) {
 
   Commands commands;
   std::vector<CLI::App*> apps;
-  const auto add = [&](auto& command) {
-    apps.push_back(app.add_subcommand(command.name, command.about));
-    add_flags(*apps.back(), command);
+  const auto add = [&](auto& flags) {
+    apps.push_back(app.add_subcommand(flags.command, flags.about));
+    add_flags(*apps.back(), flags);
   };
   std::apply([&](auto&... each) { (add(each), ...); }, commands);
   if (!parse(app, normalised(argc, argv))) return Exit::done;
 
   std::optional<Exit> exit;
   auto typed = apps.begin();
-  const auto run_one = [&](auto& command) {
-    if ((*typed++)->parsed()) exit = run(command);
+  const auto run_one = [&](auto& flags) {
+    if ((*typed++)->parsed()) exit = run(flags);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, commands);
   if (exit) return *exit;
