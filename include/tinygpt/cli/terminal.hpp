@@ -97,16 +97,21 @@ class ProgressBar {
 
   /// `right` is what stands after the bar, such as "loss 2.1543  39,800 tok/s  eta 2m31s".
   void draw(std::int64_t done, std::int64_t total, std::string_view right) {
+    draw("step " + grouped(done) + "/" + grouped(total), done, total, right);
+  }
+  /// `what` stands before it.
+  void draw(std::string_view what, std::int64_t done, std::int64_t total, std::string_view right) {
     const auto now = std::chrono::steady_clock::now();
     if (!shown_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
     last_ = now;
     drawn_ = true;
-    const std::string left = "step " + grouped(done) + "/" + grouped(total) + " ";
+    const std::string left = std::string(what) + " ";
     const std::size_t width = terminal_width() - 1, text = left.size() + right.size() + 3;
     std::string line = left;
     if (width > text + 5) {
       const std::size_t cells = std::min<std::size_t>(width - text, 40);
-      const auto full = static_cast<std::size_t>(static_cast<double>(cells) * static_cast<double>(done) /
+      const auto full = static_cast<std::size_t>(static_cast<double>(cells) *
+                                                 static_cast<double>(std::min(done, total)) /
                                                  static_cast<double>(std::max<std::int64_t>(total, 1)));
       line += "[" + std::string(full, '#') + std::string(cells - full, '-') + "] ";
     }

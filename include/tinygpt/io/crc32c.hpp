@@ -51,9 +51,32 @@ class Crc32c {
 
   std::uint32_t value() const { return ~state_; }
 
+  /// As if the CRC had been `crc` after these bytes.
+  void set(std::uint32_t crc) { state_ = ~crc; }
+
  private:
   std::uint32_t state_ = ~std::uint32_t{0};
 };
+
+/// What a change at the beginning of some bytes does to their CRC: crc(A' B) = crc(A B) ^ crc32c_carried(crc(A') ^ crc(A),
+/// length of B). A product of polynomials modulo Castagnoli's, with x^8 squared as often as the length has bits.
+constexpr std::uint32_t crc32c_carried(std::uint32_t change, std::uint64_t bytes) {
+  constexpr std::uint32_t one = 0x80000000u;  // the lowest power is the highest bit
+  const auto times = [](std::uint32_t a, std::uint32_t b) {
+    std::uint32_t product = 0;
+    for (std::uint32_t bit = one; bit != 0; bit >>= 1) {
+      if ((a & bit) != 0) product ^= b;
+      b = (b & 1) != 0 ? b >> 1 ^ 0x82F63B78u : b >> 1;
+    }
+    return product;
+  };
+  std::uint32_t power = one >> 8;
+  for (; bytes != 0; bytes >>= 1) {
+    if ((bytes & 1) != 0) change = times(change, power);
+    power = times(power, power);
+  }
+  return change;
+}
 
 inline std::uint32_t crc32c(std::span<const std::byte> bytes) {
   Crc32c crc;

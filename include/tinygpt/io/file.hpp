@@ -10,14 +10,15 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include <tinygpt/error.hpp>
+#include <tinygpt/data/descriptor.hpp>
+#include <tinygpt/data/file_error.hpp>
 #include <tinygpt/io/crc32c.hpp>
 
 namespace tinygpt {
@@ -40,61 +41,6 @@ inline std::int64_t free_bytes(const std::filesystem::path& at) {
   return static_cast<std::int64_t>(fs.f_bavail) * static_cast<std::int64_t>(fs.f_frsize);
 }
 
-/// What to do about an error number of the system.
-inline std::string advice(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return "the disk is full: free some space or write to another disk";
-    case EFBIG:
-      return "a file may not be that large here: raise the limit (ulimit -f) or write to another disk";
-    case EACCES:
-    case EPERM:
-      return "permission denied: choose a place that you may use, or change its permissions";
-    case EROFS:
-      return "the filesystem is read-only: write to another place";
-    case ENOENT:
-      return "there is no such file or directory: check the path";
-    case ENOTDIR:
-      return "a part of the path is a file, not a directory: check the path";
-    case EISDIR:
-      return "it is a directory, not a file: check the path";
-    case EBUSY:
-      return "it is a mount point or in use: choose a directory inside it";
-    case EIO:
-      return "the disk reports a fault: write to another disk";
-    default:
-      return std::string(std::strerror(error)) + ": check the path and the disk";
-  }
-}
-
-/// One sentence: what could not be done to which path, why, and what to do.
-inline Error file_error(std::string_view what, const std::filesystem::path& path, int error) {
-  return Error("cannot " + std::string(what) + " " + path.string() + ": " + advice(error));
-}
-
-/// A file descriptor with one owner.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  /// Closes and says whether the system had nothing to complain about: some report a failed write only here.
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
-
- private:
-  int fd_;
-};
-
 /// A new file, written from its beginning to its end. It is whole and on the disk only after finish().
 class OutputFile {
  public:
@@ -111,6 +57,20 @@ class OutputFile {
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) fail("write", n < 0 ? errno : ENOSPC, bytes.size());
       bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+  }
+  /// Writes other bytes over the first ones of the file, `before`: a header that counts what follows it.
+  void replace_front(std::span<const std::byte> before, std::span<const std::byte> after) {
+    if (before.size() != after.size() || static_cast<std::int64_t>(before.size()) > size_) {
+      throw std::invalid_argument("OutputFile::replace_front: the file does not begin with as many bytes");
+    }
+    const auto rest = static_cast<std::uint64_t>(size_) - after.size();
+    crc_.set(crc_.value() ^ crc32c_carried(crc32c(before) ^ crc32c(after), rest));
+    for (std::size_t done = 0; done < after.size();) {
+      const ssize_t n = ::pwrite(fd_.get(), after.data() + done, after.size() - done, static_cast<off_t>(done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) fail("write", n < 0 ? errno : ENOSPC, after.size() - done);
+      done += static_cast<std::size_t>(n);
     }
   }
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }

@@ -10,6 +10,7 @@
 #include <tinygpt/cli/tool/fit.hpp>
 #include <tinygpt/cli/tool/new.hpp>
 #include <tinygpt/cli/tool/params.hpp>
+#include <tinygpt/cli/tool/prepare.hpp>
 #include <tinygpt/cli/tool/preset_program.hpp>
 #include <tinygpt/cli/tool/presets.hpp>
 #include <tinygpt/cli/tool/tokenizer.hpp>
@@ -17,7 +18,8 @@
 
 namespace tinygpt::cli::tool {
 
-inline const std::vector<std::string> command_names{"presets", "params", "fit", "validate", "new", "tokenizer"};
+inline const std::vector<std::string> command_names{"presets", "params",  "fit",      "validate",
+                                                    "new",     "prepare", "tokenizer"};
 
 inline Exit dispatch(int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "";
@@ -30,10 +32,14 @@ inline Exit dispatch(int argc, char** argv) {
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong.");
 
-  std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags> flags;
-  const char* const about[] = {"List the presets, or show one in full", "Count the parameters of a model, part by part",
-                               "Say which presets train in how much memory", "Find every mistake in a JSON config",
-                               "Turn a JSON config into a C++ header", "Turn text into tokens and back"};
+  std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, PrepareFlags, TokenizerFlags> flags;
+  const char* const about[] = {"List the presets, or show one in full",
+                               "Count the parameters of a model, part by part",
+                               "Say which presets train in how much memory",
+                               "Find every mistake in a JSON config",
+                               "Turn a JSON config into a C++ header",
+                               "Turn text into a dataset to train on",
+                               "Learn a tokenizer; turn text into tokens and back"};
   std::vector<CLI::App*> commands;
   std::apply(
       [&](auto&... each) {
@@ -56,7 +62,9 @@ inline Exit dispatch(int argc, char** argv) {
     exit = run(f);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, flags);
-  if (!found) throw UsageError("a command is missing: write presets, params, fit, validate, new or tokenizer, or --help");
+  if (!found)
+    throw UsageError(
+        "a command is missing: write presets, params, fit, validate, new, prepare or tokenizer, or --help");
   return exit;
 }
 

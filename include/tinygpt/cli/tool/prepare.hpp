@@ -1,0 +1,157 @@
+// tinygpt prepare: from folders of text to a dataset of token shards.
+#pragma once
+
+#include <sys/file.h>
+
+#include <array>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/tool/prepare_flags.hpp>
+#include <tinygpt/cli/tool/prepare_report.hpp>
+#include <tinygpt/io/tokenizer_files.hpp>
+
+namespace tinygpt::cli::tool {
+namespace preparation {
+
+/// Where the work lies until the dataset is whole; locked, so that two runs do not share it.
+class WorkDirectory {
+ public:
+  explicit WorkDirectory(const std::filesystem::path& out) : path_(path_for(out)) {
+    std::error_code error;
+    std::filesystem::create_directories(path_, error);
+    if (error) throw file_error("create", path_, error.value());
+    lock_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!lock_) throw file_error("open", path_, errno);
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw Error(out.string() + " is being prepared by another process: wait for it, or give another --out");
+    }
+    AtomicDirectory::clean_siblings(path_.parent_path());
+  }
+  const std::filesystem::path& path() const { return path_; }
+  void remove() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+ private:
+  static std::filesystem::path path_for(std::filesystem::path out) {
+    out = std::filesystem::absolute(out).lexically_normal();
+    if (out.filename().empty()) out = out.parent_path();
+    return out.parent_path() / AtomicDirectory::sibling_name(out, ".prepare");
+  }
+
+  std::filesystem::path path_;
+  Descriptor lock_;
+};
+
+/// Which bytes the sources hold, after the filters.
+inline std::array<bool, 256> bytes_of(const prepare::Job& job) {
+  std::array<bool, 256> all{};
+  prepare::ChunkReader reader(job.sources, job.separator);
+  const auto worker = [&] {
+    return [&job](prepare::Chunk&& chunk) {
+      std::array<bool, 256> seen{};
+      const prepare::Layout layout =
+          job.sources[static_cast<std::size_t>(chunk.source)].inputs[static_cast<std::size_t>(chunk.input)].layout;
+      std::string changed;
+      const auto take = [&](const prepare::Document& document) {
+        std::string_view text = document.text;
+        if (apply(job.filters, text, changed) != prepare::Verdict::keep) return;
+        for (const char c : text) seen[static_cast<unsigned char>(c)] = true;
+      };
+      for_each_document(chunk, layout, job.separator, job.field, take, [](const prepare::BadRow&) {});
+      return seen;
+    };
+  };
+  prepare::in_order(
+      job.threads, [&] { return reader.next(); }, worker,
+      [&](std::array<bool, 256>&& seen) {
+        for (std::size_t i = 0; i < seen.size(); ++i) all[i] |= seen[i];
+      });
+  return all;
+}
+
+inline Tokenizer tokenizer_for(const PrepareFlags& flags) {
+  if (flags.append) return load_tokenizer(std::filesystem::path(flags.out) / "tokenizer.json");
+  if (flags.tokenizer.empty() || flags.tokenizer == "bytes") return Tokenizer::bytes();
+  if (flags.tokenizer != "characters") return load_tokenizer(flags.tokenizer);
+  auto seen = bytes_of(flags.job);
+  seen['\n'] = true;  // it parts documents
+  return Tokenizer::characters(seen);
+}
+
+inline void check(const PrepareFlags& flags) {
+  if (flags.out.empty()) throw UsageError("prepare needs --out DIR, the directory of the dataset: see --help");
+  if (flags.sources.empty() == flags.mix.empty()) {
+    throw UsageError("prepare needs either --source NAME:GLOB or --mix DIR:RATIO: see --help");
+  }
+  if (flags.append && !flags.mix.empty()) {
+    throw UsageError("--append adds sources, not datasets: give another --out, and the first dataset with --mix, too");
+  }
+  if (flags.append && !flags.tokenizer.empty()) {
+    throw UsageError("--append takes the tokenizer of the dataset: leave --tokenizer out");
+  }
+  if (flags.job.filters.min_bytes > flags.job.filters.max_bytes) {
+    throw UsageError("--min-bytes is above --max-bytes: nothing would be left");
+  }
+  std::error_code error;
+  const std::filesystem::path out = flags.out, json = out / "dataset.json";
+  if (std::filesystem::exists(out, error) && !std::filesystem::is_directory(out, error)) {
+    throw Error(flags.out + " is a file: give a directory with --out");
+  }
+  if (flags.append && !std::filesystem::exists(json, error)) {
+    throw Error(flags.out + " holds no dataset that tinygpt prepared: leave --append out to make one");
+  }
+  if (!flags.append && std::filesystem::exists(json, error)) {
+    throw Error(flags.out + " already holds a dataset: add to it with --append, or give another --out");
+  }
+  if (!flags.append && std::filesystem::exists(out, error) && !std::filesystem::is_empty(out, error)) {
+    throw Error(flags.out + " is not empty: give another directory with --out");
+  }
+}
+
+inline Exit finish(const prepare::Report& report, const PrepareFlags& flags, const Tokenizer& tokenizer,
+                   Display& display) {
+  display.end();
+  if (flags.json) return tool::print(report_json(report, flags.out));
+  print(report, flags.out, tokenizer, flags.options);
+  return Exit::done;
+}
+
+inline Exit from_sources(PrepareFlags& flags) {
+  flags.job.sources = sources(flags);
+  Display display(flags.json);
+  WorkDirectory work(flags.out);
+  std::optional<Json> before;
+  if (flags.append) before = read_json(std::filesystem::path(flags.out) / "dataset.json");
+  const Tokenizer tokenizer = tokenizer_for(flags);
+  prepare::Encoding encoding(work.path(), flags.job, tokenizer);
+  if (encoding.chunks_known() > 0) display.say("going on where an earlier run of this command was stopped");
+  const Signals signals;
+  const bool whole =
+      encoding.run([&](const auto& progress) { display.encoding(progress); }, [&] { return signals.received() != 0; });
+  if (!whole) {
+    display.end();
+    std::printf("stopped; what is done is kept in %s: the same command goes on from there\n", work.path().c_str());
+    return static_cast<Exit>(128 + signals.received());
+  }
+  const auto report = prepare::assemble_sources(flags.out, before ? &*before : nullptr, flags.job, encoding, tokenizer,
+                                                flags.options, [&](std::int64_t tokens) { display.writing(tokens); });
+  work.remove();
+  return finish(report, flags, tokenizer, display);
+}
+
+}  // namespace preparation
+
+inline Exit run(PrepareFlags& flags) {
+  preparation::check(flags);
+  if (!flags.total_tokens.empty()) {
+    flags.options.mixture.total_tokens = static_cast<std::int64_t>(parse_count("--total-tokens", flags.total_tokens));
+  }
+  return preparation::from_sources(flags);
+}
+
+}  // namespace tinygpt::cli::tool

@@ -1,0 +1,92 @@
+// Writes a file of token ids: whole under its name, or not there.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include <tinygpt/data/token_shard.hpp>
+#include <tinygpt/io/file.hpp>
+
+namespace tinygpt {
+
+/// Tokens go to a temporary sibling, which finish() makes durable and gives the name; without finish() nothing is left.
+/// The header's count is written last, so a shard may be as long as its tokens turn out to be.
+class ShardWriter {
+ public:
+  ShardWriter(std::filesystem::path path, ShardFormat format)
+      : path_(std::move(path)),
+        temporary_(std::filesystem::path(path_).concat(".tmp")),
+        format_(format),
+        file_(temporary_),
+        buffer_(std::size_t{1} << 18) {
+    file_.write(header(0));
+  }
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+  ~ShardWriter() {
+    if (!finished_) ::unlink(temporary_.c_str());
+  }
+
+  /// Throws where an id does not fit into the format, or the header cannot count so many.
+  void write(std::span<const std::int32_t> tokens) {
+    const auto width = static_cast<std::size_t>(shard::token_bytes(format_));
+    const std::int32_t most = width == 2 ? 65535 : 2'147'483'647;
+    if (shard::has_header(format_) && static_cast<std::int64_t>(tokens.size()) > shard::llmc_most_tokens - tokens_) {
+      throw Error("cannot write " + path_.string() + ": a shard has at most " +
+                  std::to_string(shard::llmc_most_tokens) + " tokens: write more and smaller shards");
+    }
+    for (const std::int32_t id : tokens) {
+      if (id < 0 || id > most) {
+        throw Error("cannot write " + path_.string() + ": token " + std::to_string(tokens_) + " is " +
+                    std::to_string(id) + ", but such a shard holds ids from 0 to " + std::to_string(most) +
+                    ": write 32-bit tokens");
+      }
+      std::memcpy(buffer_.data() + filled_, &id, width);  // little-endian: the low bytes come first
+      filled_ += width;
+      ++tokens_;
+      if (filled_ == buffer_.size()) flush();
+    }
+  }
+
+  /// Makes the shard durable under its name. One without tokens is an error: nobody could read it.
+  void finish() {
+    if (tokens_ == 0) throw Error("cannot write " + path_.string() + ": it would hold no tokens: leave it out");
+    flush();
+    if (shard::has_header(format_)) file_.replace_front(header(0), header(static_cast<std::int32_t>(tokens_)));
+    file_.finish();
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw file_error("replace", path_, errno);
+    finished_ = true;
+    sync_directory(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::int64_t tokens() const { return tokens_; }
+
+  // Of the file as it is after finish(), header included.
+  std::int64_t bytes() const { return file_.size(); }
+  std::uint32_t crc() const { return file_.crc(); }
+
+ private:
+  std::vector<std::byte> header(std::int32_t tokens) const {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(shard::header_bytes(format_)));
+    const auto first = shard::llmc_header(format_, tokens);
+    if (!bytes.empty()) std::memcpy(bytes.data(), &first, sizeof first);
+    return bytes;
+  }
+
+  void flush() {
+    file_.write(std::span<const std::byte>(buffer_).first(filled_));
+    filled_ = 0;
+  }
+
+  std::filesystem::path path_, temporary_;
+  ShardFormat format_;
+  OutputFile file_;
+  std::vector<std::byte> buffer_;
+  std::size_t filled_ = 0;
+  std::int64_t tokens_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace tinygpt
