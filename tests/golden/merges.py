@@ -19,7 +19,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 HERE = pathlib.Path(__file__).resolve().parent
 SPECIAL = "<|endoftext|>"
 LARGE = {
-    "the King James Bible": "bible -f 'gen1:1-rev22:21' | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //'",
+    "the King James Bible": "PATH=$PATH:/usr/games bible -f 'gen1:1-rev22:21' | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //'",
     "the Jargon File": "zcat /usr/share/dictd/jargon.dict.dz",
 }
 PSALM = """The LORD is my shepherd; I shall not want.

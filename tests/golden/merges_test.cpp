@@ -26,7 +26,8 @@ Pairs learned(std::string_view text, const nlohmann::json& expected, const std::
   const Pattern pattern = expected.at("pattern") == "gpt4" ? Pattern::gpt4 : Pattern::gpt2;
   WordCounter counter(pattern, threads);
   counter.add(text);
-  const Tokenizer tokenizer = train_bpe(counter.finish(), {expected.at("vocab_size").get<int>(), pattern, {special}});
+  const Tokenizer tokenizer =
+      train_bpe(counter.finish(), {expected.at("vocab_size").get<int>(), pattern, {special}}).tokenizer;
   Pairs pairs;
   for (const Merge& m : tokenizer.vocabulary().merges()) pairs.emplace_back(m.left, m.right);
   return pairs;

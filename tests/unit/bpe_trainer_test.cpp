@@ -43,7 +43,7 @@ std::string mixed_text(std::size_t pieces, unsigned seed) {
 Tokenizer trained(std::string_view text, const BpeOptions& options) {
   WordCounter counter(options.pattern, 1);
   counter.add(text);
-  return train_bpe(counter.finish(), options);
+  return train_bpe(counter.finish(), options).tokenizer;
 }
 
 }  // namespace
@@ -109,7 +109,7 @@ TEST_CASE("a word of many megabytes is counted, and does not take more than line
   WordCounts counts = counter.finish();
   CHECK(counts.size() == 1);
   CHECK(counts.bytes() == 400u << 16);
-  const Tokenizer tokenizer = train_bpe(std::move(counts), {1000, Pattern::gpt2, {}});
+  const Tokenizer tokenizer = train_bpe(std::move(counts), {1000, Pattern::gpt2, {}}).tokenizer;
   CHECK(tokenizer.vocabulary().merges().size() == 16);  // each twice the last, to 65,536 bytes
 }
 
@@ -185,4 +185,13 @@ TEST_CASE("training tells how far it has come, and ends when it is told to") {
   };
   CHECK_THROWS_AS(train_bpe(counter.finish(), {270, Pattern::gpt2, {}}, progress), Enough);
   CHECK((done == std::vector<std::int64_t>{257, 258, 259}));
+}
+
+TEST_CASE("what a trained tokenizer makes of its own text is known without encoding it") {
+  const std::string text = mixed_text(5'000, 9);
+  WordCounter counter(Pattern::gpt4, 1);
+  counter.add(text);
+  const LearnedTokenizer learned = train_bpe(counter.finish(), {500, Pattern::gpt4, {}});
+  CHECK(learned.bytes == static_cast<std::int64_t>(text.size()));
+  CHECK(learned.tokens == static_cast<std::int64_t>(learned.tokenizer.encode(text).size()));
 }

@@ -28,6 +28,12 @@ struct BpeOptions {
   std::vector<std::string> special;  ///< special tokens, which get the first ids
 };
 
+/// A tokenizer, and what it makes of the words that it was learned from.
+struct LearnedTokenizer {
+  Tokenizer tokenizer;
+  std::int64_t bytes = 0, tokens = 0;
+};
+
 /// How far training has come, in tokens. It may throw, which ends the training.
 using BpeProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
@@ -44,9 +50,18 @@ template <class Id> class BpeMerging {
     ids_.reserve(counts.bytes());
     counts.drain([&](std::string_view word, std::int64_t count) {
       words_.push_back({ids_.size(), static_cast<std::uint32_t>(word.size()), count});
+      bytes_ += count * static_cast<std::int64_t>(word.size());
       for (const char c : word) ids_.push_back(static_cast<Id>(ids[static_cast<unsigned char>(c)]));
     });
     meet_first_pairs(*std::max_element(ids.begin(), ids.end()) + 1);
+  }
+
+  /// Of all words, as often as they occur.
+  std::int64_t bytes() const { return bytes_; }
+  std::int64_t tokens() const {
+    std::int64_t tokens = 0;
+    for (const Word& word : words_) tokens += word.count * word.size;
+    return tokens;
   }
 
   /// The pair that is due: the most frequent, of equal ones the smaller. False where none is left.
@@ -170,6 +185,7 @@ template <class Id> class BpeMerging {
 
   std::vector<Id> ids_;
   std::vector<Word> words_;
+  std::int64_t bytes_ = 0;
   PairCounts counts_;
   PairQueue queue_;
   // Of the merge at hand: neighbours on either side by their ids, which ids there are, and the pairs that are new.
@@ -205,7 +221,7 @@ inline void expect_special_tokens(const std::vector<std::string>& special) {
 /// alone. One that would spell a special token is left out. No two merges spell the same: what lies between two borders
 /// that no merge has crossed so far was merged as if it stood alone. Sources: Sennrich et al. 2016 (arXiv:1508.07909)
 /// algorithm 1; the order of equal counts is that of huggingface/tokenizers, models/bpe/trainer.rs.
-inline Tokenizer train_bpe(WordCounts words, const BpeOptions& options, const BpeProgress& progress = {}) {
+inline LearnedTokenizer train_bpe(WordCounts words, const BpeOptions& options, const BpeProgress& progress = {}) {
   expect_special_tokens(options.special);
   const std::size_t first = options.special.size();
   const std::size_t least = first + 256;
@@ -230,6 +246,7 @@ inline Tokenizer train_bpe(WordCounts words, const BpeOptions& options, const Bp
   }
 
   std::vector<Merge> merges;
+  std::int64_t text_bytes = 0, text_tokens = 0;
   const auto learn = [&](auto merging) {
     const std::unordered_set<std::string_view> special(options.special.begin(), options.special.end());
     PairQueue::Entry due;
@@ -242,6 +259,7 @@ inline Tokenizer train_bpe(WordCounts words, const BpeOptions& options, const Bp
       merging.merge(due, merges.back().merged);
       if (progress) progress(static_cast<std::int64_t>(tokens.size()), options.vocab_size);
     }
+    text_bytes = merging.bytes(), text_tokens = merging.tokens();
   };
   if (size <= std::size_t{1} << 16) {
     learn(BpeMerging<std::uint16_t>(std::move(words), byte_ids));
@@ -251,7 +269,8 @@ inline Tokenizer train_bpe(WordCounts words, const BpeOptions& options, const Bp
 
   std::vector<SpecialToken> special;
   for (std::size_t i = 0; i < first; ++i) special.push_back({options.special[i], static_cast<std::int32_t>(i)});
-  return Tokenizer(std::move(tokens), std::move(merges), options.pattern, std::move(special));
+  return {Tokenizer(std::move(tokens), std::move(merges), options.pattern, std::move(special)), text_bytes,
+          text_tokens};
 }
 
 }  // namespace tinygpt

@@ -1,6 +1,7 @@
 // Counts the words of texts that arrive in pieces, with several threads.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -8,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@
 #include <tinygpt/data/pre_tokenizer.hpp>
 #include <tinygpt/data/word_boundary.hpp>
 #include <tinygpt/data/word_counts.hpp>
+#include <tinygpt/error.hpp>
 
 namespace tinygpt {
 
@@ -27,7 +30,12 @@ class WordCounter {
  public:
   WordCounter(Pattern pattern, int threads) : pattern_(pattern), counts_(static_cast<std::size_t>(threads)) {
     if (threads == 1) return;
-    for (auto& counts : counts_) workers_.emplace_back([this, &counts] { work(counts); });
+    try {
+      for (auto& counts : counts_) workers_.emplace_back([this, &counts] { work(counts); });
+    } catch (const std::system_error&) {
+      stop();
+      throw Error("the system gives no " + std::to_string(threads) + " threads: ask for fewer");
+    }
   }
   WordCounter(const WordCounter&) = delete;
   WordCounter& operator=(const WordCounter&) = delete;

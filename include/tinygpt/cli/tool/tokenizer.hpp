@@ -38,7 +38,7 @@ struct TokenizerInfoFlags {
 
 /// Each is a command of its own below "tokenizer".
 struct TokenizerFlags {
-  static constexpr const char *command = "tokenizer", *about = "Turn text into tokens and back";
+  static constexpr const char *command = "tokenizer", *about = "Learn a tokenizer; turn text into tokens and back";
   std::tuple<EncodeFlags, DecodeFlags, TokenizerInfoFlags> commands;
   std::vector<CLI::App*> apps;
 };
