@@ -25,6 +25,7 @@ struct Execution {
 class AnyTrainer {
  public:
   virtual ~AnyTrainer() = default;
+  /// `data` must outlive the trainer and stay as they are.
   virtual StepReport step(const TokenStream& data) = 0;
   virtual double evaluate(const TokenStream& data) = 0;
   virtual const TrainOptions& options() const = 0;
