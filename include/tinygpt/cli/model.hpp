@@ -25,7 +25,8 @@ struct Execution {
 class AnyTrainer {
  public:
   virtual ~AnyTrainer() = default;
-  // As Trainer has them; `steps_ahead` is how many more may be submitted, to gain time, before the oldest is reported.
+  // As Trainer has them; `steps_ahead` is how many more may be submitted, to gain time, before the oldest is reported. `data`
+  // must outlive the trainer and stay as they are.
   virtual void submit(const TokenStream& data) = 0;
   virtual StepReport report() = 0;
   virtual int in_flight() const = 0;
