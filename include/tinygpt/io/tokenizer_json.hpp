@@ -275,7 +275,10 @@ inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
   comma = "";
   for (const Merge& m : vocabulary.merges()) {
     const auto text = [&](std::int32_t id) -> const std::string& { return texts[static_cast<std::size_t>(id)]; };
-    out += comma + ("\n      " + Json(text(m.left) + " " + text(m.right)).dump());
+    // In one text, as every version of the library reads it; but one that looks like the line of a version is passed over.
+    const bool apart = text(m.left).starts_with("#version");
+    const Json merge = apart ? Json::array({text(m.left), text(m.right)}) : Json(text(m.left) + " " + text(m.right));
+    out += comma + ("\n      " + merge.dump());
     comma = ",";
   }
   return out += "\n    ]\n  }\n}\n";
