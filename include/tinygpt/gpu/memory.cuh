@@ -28,7 +28,7 @@ constexpr std::int64_t train_workspace(const Config& c, int batch, int time) {
       linear_scratch(tokens, c.embd),
       linear_scratch(tokens, c.ffn_in_width()),
       attention_backward_scratch(batch, time, c.query_heads),
-      loss_scratch(logits_rows(c, tokens), c.vocab),
+      loss_scratch(logits_rows(c, tokens, storage_of(bf16)), c.vocab),  // in float32 they are fewer
       global_norm_scratch(parameters),
       adamw_scratch(),
   });
