@@ -1,4 +1,4 @@
-// tinygpt tokenizer encode | decode | info: what a text is for a model, and back.
+// tinygpt tokenizer train | encode | decode | info: learn what a text is for a model, and back.
 #pragma once
 
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/tokenizer_train.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
 
@@ -38,7 +39,7 @@ struct TokenizerInfoFlags {
 
 /// Each is a command of its own below "tokenizer".
 struct TokenizerFlags {
-  std::tuple<EncodeFlags, DecodeFlags, TokenizerInfoFlags> commands;
+  std::tuple<TokenizerTrainFlags, EncodeFlags, DecodeFlags, TokenizerInfoFlags> commands;
   std::vector<CLI::App*> apps;
 };
 
@@ -243,7 +244,7 @@ inline Exit run(TokenizerFlags& flags) {
     if (flags.apps[i++]->parsed()) exit = run(command);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, flags.commands);
-  if (!exit) throw UsageError("tokenizer needs a command: write encode, decode or info after it, or --help");
+  if (!exit) throw UsageError("tokenizer needs a command: write train, encode, decode or info after it, or --help");
   return *exit;
 }
 
