@@ -66,8 +66,8 @@ class HelpAndUsage(Case):
     def test_help_everywhere(self):
         self.assertIn("presets", self.good("--help"))
         self.assertRegex(self.good("--version"), r"\Atinygpt \d+\.\d+\.\d+\n\Z")
-        for command in ("presets", "params", "fit", "validate", "new"):
-            self.assertIn("--json", self.good(command, "--help"))
+        for command in ("presets", "params", "fit", "validate", "new", "tokenizer encode", "tokenizer info"):
+            self.assertIn("--json", self.good(*command.split(), "--help"))
 
     def test_wrong_command_lines_are_one_sentence_and_code_2(self):
         self.refused(2, [], "a command is missing")
@@ -424,6 +424,106 @@ class PresetPrograms(Case):
         if missing:
             self.refused(1, [missing[0], "info"], f"--target tinygpt-{missing[0]}", "cmake --build ")
         self.refused(2, ["tinychar", "info"], "did you mean tiny_char")
+
+
+class Tokenizers(Case):
+    def setUp(self):
+        super().setUp()
+        # The 256 bytes in the order of their characters, "th", "the", and a special token.
+        printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        others = [b for b in range(256) if b not in printable]
+        characters = sorted(chr(b) for b in printable) + [chr(256 + i) for i in range(len(others))]
+        vocab = {c: i for i, c in enumerate(characters)}
+        vocab |= {"th": 256, "the": 257, "<|endoftext|>": 258}
+        self.vocab = vocab
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+        added = {"id": 258, "content": "<|endoftext|>", "single_word": False, "lstrip": False, "rstrip": False,
+                 "normalized": False, "special": True}
+        self.tokenizer = self.dir / "tokenizer.json"
+        self.tokenizer.write_text(json.dumps({
+            "version": "1.0", "truncation": None, "padding": None, "added_tokens": [added], "normalizer": None,
+            "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level,
+            "model": {"type": "BPE", "vocab": vocab, "merges": [["t", "h"], "th e"]}}))
+
+    def ids(self, *arguments, **options):
+        return [int(i) for i in self.good("tokenizer", "encode", "--tokenizer", self.tokenizer, *arguments, **options).split()]
+
+    def test_encode_takes_text_from_an_argument_a_file_or_standard_input(self):
+        expected = [257, self.vocab["\u0120"], 256, self.vocab["\u00c3"], self.vocab["\u00a9"]]
+        self.assertEqual(self.ids("the th\u00e9"), expected)
+        self.assertEqual(self.ids(input="the th\u00e9"), expected)
+        file = self.dir / "text"
+        file.write_text("the th\u00e9")
+        self.assertEqual(self.ids("--input-file", file), expected)
+        self.assertEqual(self.ids(""), [])
+        report = self.json("tokenizer", "encode", "--tokenizer", self.dir, "the")
+        self.assertEqual((report["ids"], report["tokens"], report["bytes"]), ([257], 1, 3))
+
+    def test_a_special_token_never_comes_from_text(self):
+        self.assertNotIn(258, self.ids("the<|endoftext|>the"))
+        self.assertEqual(self.good("tokenizer", "decode", "--tokenizer", self.dir, 257, 258), "the<|endoftext|>")
+
+    def test_decode_gives_the_text_back(self):
+        text = "the caf\u00e9 \U0001F600 \r\n\t end"
+        ids = self.ids(text)
+        self.assertEqual(self.good("tokenizer", "decode", "--tokenizer", self.dir, *ids), text.replace("\r\n", "\n"))
+        listed = json.dumps(ids)
+        self.assertEqual(self.good("tokenizer", "decode", "--tokenizer", self.dir, input=listed), text.replace("\r\n", "\n"))
+
+    def test_decode_writes_whole_characters_only_as_they_come(self):
+        command = [PROGRAM, "tokenizer", "decode", "--tokenizer", self.dir]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        first, second = self.ids("\u00e9")
+        process.stdin.write(f"257 {first} ".encode())
+        process.stdin.flush()
+        self.assertEqual(os.read(process.stdout.fileno(), 100), b"the")
+        process.stdin.write(f"{second} ".encode())
+        process.stdin.flush()
+        self.assertEqual(os.read(process.stdout.fileno(), 100), "\u00e9".encode())
+        process.stdin.write(f"{first}".encode())
+        self.assertEqual(process.communicate()[0], "\ufffd".encode())
+        self.assertEqual(process.returncode, 0)
+        exact = subprocess.run([*command, "--bytes", str(first)], capture_output=True)
+        self.assertEqual(exact.stdout, b"\xc3")
+
+    def test_any_bytes_survive(self):
+        content = bytes(range(256)) * 3
+        file = self.dir / "bytes"
+        file.write_bytes(content)
+        ids = self.good("tokenizer", "encode", "--tokenizer", self.dir, "--input-file", file)
+        result = subprocess.run([PROGRAM, "tokenizer", "decode", "--tokenizer", self.dir, "--bytes"],
+                                input=ids.encode(), capture_output=True)
+        self.assertEqual(result.stdout, content)
+
+    def test_info(self):
+        text = self.good("tokenizer", "info", "--tokenizer", self.tokenizer)
+        self.assertIn("byte-level BPE, 259 tokens, GPT-2's pattern", text)
+        self.assertIn("258 <|endoftext|>, which ends a document", text)
+        report = self.json("tokenizer", "info", "--tokenizer", self.tokenizer)
+        self.assertEqual((report["size"], report["merges"], report["pattern"], report["end_of_text"]), (259, 2, "gpt2", 258))
+        self.assertRegex(report["hash"], r"\A[0-9a-f]{16}\Z")
+
+    def test_what_is_wrong_is_one_sentence(self):
+        def refused(code, arguments, *needles, **options):
+            return self.refused(code, ["tokenizer", *arguments], *needles, **options)
+        refused(2, [], "tokenizer needs a command")
+        refused(2, ["encod"], "did you mean encode?")
+        refused(2, ["encode", "x"], "needs --tokenizer")
+        refused(2, ["encode", "--tokeniser", "x"], "did you mean --tokenizer?")
+        refused(2, ["encode", "--tokenizer", self.dir, "x", "--input-file", "y"], "two texts")
+        refused(2, ["encode", "--tokenizer", self.dir, "x", "y"], "unexpected argument 'y'")
+        refused(1, ["encode", "--tokenizer", self.dir, "--input-file", self.dir / "none"], "no such file")
+        refused(1, ["encode", "--tokenizer", self.dir, "--input-file", self.dir], "is a directory")
+        refused(1, ["encode", "--tokenizer", self.dir / "none", "x"], "there is no tokenizer", "tokenizer train")
+        empty = self.dir / "empty"
+        empty.mkdir()
+        refused(1, ["encode", "--tokenizer", empty, "x"], "holds no tokenizer", "merges.txt")
+        refused(1, ["decode", "--tokenizer", self.dir, 259], "there is no token 259", "0 to 258")
+        refused(1, ["decode", "--tokenizer", self.dir, 9999999999999999999999], "is no id")
+        refused(1, ["decode", "--tokenizer", self.dir, "12x"], "'12x' after 0 ids is no id")
+        refused(2, ["decode", "--tokenizer", self.dir, 1, "--input-file", "y"], "leave one of them out")
+        self.tokenizer.write_text("{")
+        refused(1, ["info", "--tokenizer", self.dir], "tokenizer.json", "not JSON at byte")
 
 
 if __name__ == "__main__":

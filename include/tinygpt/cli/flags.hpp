@@ -125,13 +125,21 @@ inline void refuse_unknown(const CLI::App& app) {
   throw UsageError(kind + printable(word) + "': " + suggestion(word, choices));
 }
 
+/// Calls use(command) for the commands of `app` and theirs in turn: all of them, or those that were typed.
+template <class Use> void for_each_command(CLI::App& app, bool typed, Use&& use) {
+  for (CLI::App* const command : typed ? app.get_subcommands() : app.get_subcommands(nullptr)) {
+    use(*command);
+    for_each_command(*command, typed, use);
+  }
+}
+
 /// Adds --version and reads the command line into `app` and its commands, each of which minds its own words. False
 /// where it asked for help or the version only, which is then printed.
 inline bool parse(CLI::App& app, std::vector<std::string> arguments) {
   const CLI::Option* const version = app.add_flag("--version")->description("Print the version");
   app.get_formatter()->column_width(34);
   app.allow_extras();
-  for (CLI::App* const command : app.get_subcommands(nullptr)) command->allow_extras();
+  for_each_command(app, false, [](CLI::App& command) { command.allow_extras(); });
   std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
   try {
     app.parse(arguments);
@@ -142,7 +150,7 @@ inline bool parse(CLI::App& app, std::vector<std::string> arguments) {
     throw UsageError(std::string(error.what()) + ": see --help");
   }
   refuse_unknown(app);
-  for (const CLI::App* const command : app.get_subcommands()) refuse_unknown(*command);
+  for_each_command(app, true, [](CLI::App& command) { refuse_unknown(command); });
   if (version->count() == 0) return true;
   std::printf("%s %s\n", app.get_name().c_str(), TINYGPT_VERSION);
   return false;

@@ -208,7 +208,8 @@ class TrainingRun {
     if (trainer_->iteration() == 0) evaluate(metrics, display);
     for (;;) {
       const auto step_begun = Clock::now();
-      const StepReport report = trainer_->step(data_.train);
+      submit(signals);
+      const StepReport report = trainer_->report();
       const double seconds = std::chrono::duration<double>(Clock::now() - step_begun).count();
       const auto rate = display.step(report, seconds);
       metrics.step(report, rate.tokens_per_second, rate.gpu);
@@ -218,7 +219,7 @@ class TrainingRun {
         if (trainer_->skipped_in_a_row() >= most_skipped_in_a_row) return stop_not_finite(display);
       }
       const std::int64_t done = trainer_->iteration();
-      const bool last = done >= options().max_iters, stopped = signals.received() != 0;
+      const bool last = done >= options().max_iters, stopped = signals.received() != 0 && trainer_->in_flight() == 0;
       if (last || done % options().eval_interval == 0) evaluate(metrics, display);
       if (last || stopped || done % state_.checkpoint_interval == 0) save();
       if (last || stopped) {
@@ -226,6 +227,19 @@ class TrainingRun {
         return last ? finished(std::chrono::duration<double>(Clock::now() - begun).count())
                     : interrupted(signals.received());
       }
+    }
+  }
+
+  /// The next step, and as many ahead of it as the backend likes: none beyond an iteration that the host has something to
+  /// do after, and none once a signal has come.
+  void submit(const Signals& signals) {
+    const int most = 1 + trainer_->steps_ahead();
+    while (trainer_->in_flight() < most) {
+      const std::int64_t before = trainer_->iteration() + trainer_->in_flight();
+      const bool waits = before >= options().max_iters || before % options().eval_interval == 0 ||
+                         before % state_.checkpoint_interval == 0 || signals.received() != 0;
+      if (trainer_->in_flight() > 0 && waits) return;
+      trainer_->submit(data_.train);
     }
   }
 

@@ -28,7 +28,11 @@ template <Architecture M, class Context, NumbersIn where> class TrainerOf final 
     }
   }
 
-  StepReport step(const TokenStream& data) override { return trainer_.step(ahead_of(data)); }
+  void submit(const TokenStream& data) override { trainer_.submit(ahead_of(data)); }
+  StepReport report() override { return trainer_.report(); }
+  int in_flight() const override { return trainer_.in_flight(); }
+  /// The host computes while it submits, so that a step ahead would gain nothing.
+  int steps_ahead() const override { return where == NumbersIn::foreign_memory ? 1 : 0; }
   double evaluate(const TokenStream& data) override { return trainer_.evaluate(data); }
   const TrainOptions& options() const override { return trainer_.options(); }
   std::int64_t iteration() const override { return trainer_.iteration(); }

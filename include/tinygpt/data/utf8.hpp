@@ -49,12 +49,27 @@ class Utf8Decoder {
   unsigned char low_ = 0x80, high_ = 0xBF;
 };
 
+/// A place at or after `from` with nothing but ASCII between, a few bytes at a time.
+inline std::size_t past_ascii(std::string_view text, std::size_t from) {
+  constexpr std::size_t step = 32;
+  for (; text.size() - from >= step; from += step) {
+    unsigned char any = 0;
+    for (std::size_t i = 0; i < step; ++i) any |= static_cast<unsigned char>(text[from + i]);
+    if (any >= 0x80) break;
+  }
+  return from;
+}
+
 /// Byte offset of the first fault: of the first byte of the sequence that is not well formed.
 inline std::optional<std::size_t> first_utf8_fault(std::string_view text) {
   Utf8Decoder decoder;
   std::size_t start = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!decoder.inside_sequence()) start = i;
+    if (!decoder.inside_sequence()) {
+      i = past_ascii(text, i);
+      if (i == text.size()) return std::nullopt;
+      start = i;
+    }
     switch (decoder.feed(static_cast<unsigned char>(text[i]))) {
       case Utf8Decoder::State::invalid:
       case Utf8Decoder::State::interrupted:

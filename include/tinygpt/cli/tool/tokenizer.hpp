@@ -1,0 +1,251 @@
+// tinygpt tokenizer encode | decode | info: what a text is for a model, and back.
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/validate.hpp>
+#include <tinygpt/io/tokenizer_files.hpp>
+
+namespace tinygpt::cli::tool {
+
+struct EncodeFlags {
+  static constexpr const char *name = "encode", *about = "Turn text into token ids";
+  std::string tokenizer, input_file;
+  std::optional<std::string> text;
+  bool json = false;
+};
+
+struct DecodeFlags {
+  static constexpr const char *name = "decode", *about = "Turn token ids into text";
+  std::string tokenizer, input_file;
+  std::vector<std::string> ids;
+  bool bytes = false;
+};
+
+struct TokenizerInfoFlags {
+  static constexpr const char *name = "info", *about = "Say what a tokenizer is";
+  std::string tokenizer;
+  bool json = false;
+};
+
+/// Each is a command of its own below "tokenizer".
+struct TokenizerFlags {
+  static constexpr const char *command = "tokenizer", *about = "Learn a tokenizer; turn text into tokens and back";
+  std::tuple<EncodeFlags, DecodeFlags, TokenizerInfoFlags> commands;
+  std::vector<CLI::App*> apps;
+};
+
+inline void add_tokenizer_flag(CLI::App& app, std::string& path) {
+  add_path(app, "--tokenizer", "Directory or file of a tokenizer, or the directory of a model; required", "PATH", path);
+}
+
+inline void add_flags(CLI::App& app, EncodeFlags& flags) {
+  app.add_option("TEXT", flags.text, "The text (default standard input)");
+  add_tokenizer_flag(app, flags.tokenizer);
+  add_path(app, "--input-file", "Read the text from this file, as it is", "FILE", flags.input_file);
+  app.add_flag("--json", flags.json, "Print JSON");
+}
+
+inline void add_flags(CLI::App& app, DecodeFlags& flags) {
+  app.add_option("IDS", flags.ids, "The ids (default standard input)");
+  add_tokenizer_flag(app, flags.tokenizer);
+  add_path(app, "--input-file", "Read the ids from this file", "FILE", flags.input_file);
+  app.add_flag("--bytes", flags.bytes,
+               "Write the bytes as they are, also where they are no characters; else those become U+FFFD");
+}
+
+inline void add_flags(CLI::App& app, TokenizerInfoFlags& flags) {
+  add_tokenizer_flag(app, flags.tokenizer);
+  app.add_flag("--json", flags.json, "Print JSON");
+}
+
+inline void add_flags(CLI::App& app, TokenizerFlags& flags) {
+  const auto add = [&](auto& command) {
+    flags.apps.push_back(app.add_subcommand(command.name, command.about));
+    add_flags(*flags.apps.back(), command);
+  };
+  std::apply([&](auto&... each) { (add(each), ...); }, flags.commands);
+}
+
+inline Tokenizer required_tokenizer(const std::string& path, const std::string& command) {
+  if (path.empty()) {
+    throw UsageError("tokenizer " + command +
+                     " needs --tokenizer PATH, the directory or file of a tokenizer: see --help");
+  }
+  return load_tokenizer(path);
+}
+
+/// Calls use(bytes) for the pieces of standard input or of a file, as they come.
+template <class Use> void read_pieces(const std::string& input_file, const char* what, Use&& use) {
+  std::array<char, 1 << 16> piece;
+  Descriptor file;
+  const bool standard = input_file.empty();
+  if (!standard) {
+    file = Descriptor(::open(input_file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw file_error("read", input_file, errno);
+  } else if (::isatty(STDIN_FILENO) != 0) {
+    throw UsageError(std::string(what) + " is missing: give it as an argument, with --input-file, or through a pipe");
+  }
+  for (;;) {
+    const ssize_t n = ::read(standard ? STDIN_FILENO : file.get(), piece.data(), piece.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw file_error("read", standard ? "standard input" : input_file, errno);
+    if (n == 0) return;
+    use(std::string_view(piece.data(), static_cast<std::size_t>(n)));
+  }
+}
+
+inline void write_standard_output(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw file_error("write to", "standard output", errno);
+  }
+}
+
+inline Exit run(const EncodeFlags& flags) {
+  const Tokenizer tokenizer = required_tokenizer(flags.tokenizer, flags.name);
+  if (flags.text && !flags.input_file.empty()) {
+    throw UsageError("there are two texts, an argument and --input-file: leave one of them out");
+  }
+  std::string text = flags.text.value_or("");
+  if (!flags.text) read_pieces(flags.input_file, "the text", [&](std::string_view piece) { text += piece; });
+  const auto ids = tokenizer.encode(text);
+  if (flags.json) {
+    return print(
+        {{"tokenizer", hash_text(tokenizer.hash())}, {"bytes", text.size()}, {"tokens", ids.size()}, {"ids", ids}});
+  }
+  std::string line;
+  const char* space = "";
+  for (const std::int32_t id : ids) line += space + std::to_string(id), space = " ";
+  write_standard_output(line + "\n");
+  return Exit::done;
+}
+
+/// Reads numbers that come in pieces, with spaces, commas or brackets between, and gives the text of each at once.
+class IdsToText {
+ public:
+  IdsToText(const Tokenizer& tokenizer, bool bytes)
+      : tokenizer_(tokenizer), bytes_(bytes), characters_(on_terminal() ? Controls::escape : Controls::keep) {}
+
+  void push(std::string_view piece) {
+    std::string out;
+    for (const char c : piece) {
+      if (c >= '0' && c <= '9' && digits_.size() < 20) {
+        digits_ += c;
+      } else if (std::string_view(" \t\r\n,[]").find(c) != std::string_view::npos) {
+        end_number(out);
+      } else {
+        throw Error("'" + printable(digits_ + c) + "' after " + std::to_string(count_) +
+                    " ids is no id: give whole numbers with spaces between");
+      }
+    }
+    write_standard_output(out);
+  }
+
+  void finish() {
+    std::string out;
+    end_number(out);
+    if (!bytes_) out += characters_.finish();
+    if (on_terminal()) out += '\n';
+    write_standard_output(out);
+  }
+
+ private:
+  void end_number(std::string& out) {
+    if (digits_.empty()) return;
+    std::int32_t id = -1;
+    const auto [at, fault] = std::from_chars(digits_.data(), digits_.data() + digits_.size(), id);
+    if (fault != std::errc{} || id >= tokenizer_.size()) {
+      throw Error("there is no token " + digits_ + ", after " + std::to_string(count_) +
+                  " others: the ids of this tokenizer are 0 to " + std::to_string(tokenizer_.size() - 1));
+    }
+    digits_.clear();
+    ++count_;
+    const std::string_view text = tokenizer_.decode(id);
+    out += bytes_ ? std::string(text) : characters_.push(text);
+  }
+
+  const Tokenizer& tokenizer_;
+  bool bytes_;
+  Utf8Stream characters_;
+  std::string digits_;
+  std::int64_t count_ = 0;
+};
+
+inline Exit run(const DecodeFlags& flags) {
+  const Tokenizer tokenizer = required_tokenizer(flags.tokenizer, flags.name);
+  if (!flags.ids.empty() && !flags.input_file.empty()) {
+    throw UsageError("there are ids as arguments and in --input-file: leave one of them out");
+  }
+  if (flags.bytes && on_terminal()) {
+    throw UsageError("--bytes may not write to a terminal, which would obey some of them: send it to a file");
+  }
+  IdsToText text(tokenizer, flags.bytes);
+  for (const std::string& id : flags.ids) text.push(id + " ");
+  if (flags.ids.empty()) read_pieces(flags.input_file, "the ids", [&](std::string_view piece) { text.push(piece); });
+  text.finish();
+  return Exit::done;
+}
+
+inline Exit run(const TokenizerInfoFlags& flags) {
+  const Tokenizer tokenizer = required_tokenizer(flags.tokenizer, flags.name);
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  const auto end = tokenizer.end_of_text();
+  std::int32_t longest = 0;
+  for (std::int32_t id = 0; id < tokenizer.size(); ++id) {
+    if (!tokenizer.is_special(id) && tokenizer.decode(id).size() > tokenizer.decode(longest).size()) longest = id;
+  }
+  const std::size_t longest_bytes = tokenizer.decode(longest).size();
+  if (flags.json) {
+    Report special = Report::array();
+    for (const SpecialToken& s : vocabulary.special()) special.push_back({{"id", s.id}, {"text", s.content}});
+    const char* const patterns[] = {"none", "gpt2", "gpt4"};
+    return print({{"tokenizer", flags.tokenizer},
+                  {"description", tokenizer.description()},
+                  {"size", tokenizer.size()},
+                  {"merges", vocabulary.merges().size()},
+                  {"pattern", patterns[static_cast<std::size_t>(vocabulary.pattern())]},
+                  {"whole_words_at_once", vocabulary.whole_words() == WholeWords::at_once},
+                  {"all_bytes", vocabulary.has_all_bytes()},
+                  {"special", special},
+                  {"end_of_text", end ? Report(*end) : Report(nullptr)},
+                  {"longest_token_bytes", longest_bytes},
+                  {"hash", hash_text(tokenizer.hash())}});
+  }
+  std::printf("%s: %s\n", one_line(flags.tokenizer).c_str(), tokenizer.description().c_str());
+  std::printf("  merges          %s\n", grouped(static_cast<std::int64_t>(vocabulary.merges().size())).c_str());
+  std::printf("  longest token   %zu bytes\n", longest_bytes);
+  std::printf("  any text        %s\n",
+              vocabulary.has_all_bytes() ? "yes: every byte has a token" : "no: only characters that it knows");
+  constexpr std::size_t most_shown = 8;
+  for (std::size_t i = 0; i < vocabulary.special().size() && i < most_shown; ++i) {
+    const SpecialToken& s = vocabulary.special()[i];
+    std::printf("  special token   %d %s%s\n", s.id, one_line(s.content).c_str(),
+                s.id == end ? ", which ends a document" : "");
+  }
+  if (vocabulary.special().size() > most_shown) {
+    std::printf("  and %zu more special tokens: --json lists them\n", vocabulary.special().size() - most_shown);
+  }
+  std::printf("  hash            %s\n", hash_text(tokenizer.hash()).c_str());
+  return Exit::done;
+}
+
+inline Exit run(TokenizerFlags& flags) {
+  std::optional<Exit> exit;
+  std::size_t i = 0;
+  const auto run_one = [&](auto& command) {
+    if (flags.apps[i++]->parsed()) exit = run(command);
+  };
+  std::apply([&](auto&... each) { (run_one(each), ...); }, flags.commands);
+  if (!exit) throw UsageError("tokenizer needs a command: write encode, decode or info after it, or --help");
+  return *exit;
+}
+
+}  // namespace tinygpt::cli::tool
