@@ -128,23 +128,29 @@ inline Tokenizer load_tokenizer(const std::filesystem::path& path) {
   return tokenizer_from_json(files::read(path), path);
 }
 
+/// What save_tokenizer writes.
+inline std::vector<const char*> tokenizer_file_names(TokenizerFiles layout) {
+  if (layout == TokenizerFiles::tokenizer_json) return {"tokenizer.json"};
+  const auto& pair = tokenizer_files::pairs[layout == TokenizerFiles::openai ? 1 : 0];
+  return {pair.vocab, pair.merges};
+}
+
 /// Writes the files of a tokenizer into a directory, which is made where it is not there. Each file is whole or as it
 /// was. Throws where the layout cannot say what the tokenizer does.
 inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& directory,
                            TokenizerFiles layout = TokenizerFiles::tokenizer_json) {
-  std::vector<std::pair<std::string, std::string>> files;
+  std::vector<std::string> contents;
   if (layout == TokenizerFiles::tokenizer_json) {
-    files.emplace_back("tokenizer.json", tokenizer_json_text(tokenizer));
+    contents.push_back(tokenizer_json_text(tokenizer));
   } else {
-    const auto& names = tokenizer_files::pairs[layout == TokenizerFiles::openai ? 1 : 0];
     VocabAndMerges both = vocab_and_merges(tokenizer);
-    files.emplace_back(names.vocab, std::move(both.vocab));
-    files.emplace_back(names.merges, std::move(both.merges));
+    contents = {std::move(both.vocab), std::move(both.merges)};
   }
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) throw file_error("create", directory, error.value());
-  for (const auto& [name, content] : files) write_file_atomically(directory / name, content);
+  const auto names = tokenizer_file_names(layout);
+  for (std::size_t i = 0; i < names.size(); ++i) write_file_atomically(directory / names[i], contents[i]);
 }
 
 }  // namespace tinygpt
