@@ -112,7 +112,7 @@ class Good(Case):
     def test_too_few_words_are_said_and_are_no_error(self):
         result = run("train", "--input", self.file("one", "a"), "--vocab-size", 1000, "--out", self.out)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("too few words for 1,000 tokens: after 257", result.stdout)
+        self.assertIn("too few words for 1,000 tokens: it gives 257.", result.stdout)
         self.assertIn("byte-level BPE, 257 tokens", result.stdout)
 
     def test_zeros_line_ends_and_a_byte_order_mark_are_no_trouble(self):

@@ -86,10 +86,10 @@ inline DatasetSplit prepared_split(const Json& splits, const char* name, const s
   return split;
 }
 
-inline Dataset prepared(const std::filesystem::path& directory) {
+/// What dataset.json says.
+inline Dataset prepared(const std::filesystem::path& directory, const Json& json) {
   const auto path = directory / "dataset.json";
-  Dataset dataset{directory, DatasetKind::prepared, {}, {}, {}, {}, read(path)};
-  const Json& json = dataset.json;
+  Dataset dataset{directory, DatasetKind::prepared, {}, {}, {}, {}, json};
   if (member<std::string>(json, "format", path) != "tinygpt-dataset") throw damaged(path, "it is no dataset");
   if (member<int>(json, "format_version", path) != 1) {
     throw Error(path.string() + " was written by a newer tinygpt: use that version to read it");
@@ -135,10 +135,9 @@ inline std::vector<std::string> shard_names(const std::filesystem::path& directo
 /// Raw tokens that dataset_metadata.json describes: "dtype" (uint32, also where it is missing, or uint16),
 /// "vocab_size" and "shards" (names, or objects with "file" or "filename" or "name", and perhaps
 /// "tokens" or "num_tokens"); without "shards", *train*.bin and *val*.bin. Other keys are not read.
-inline Dataset raw(const std::filesystem::path& directory) {
+inline Dataset raw(const std::filesystem::path& directory, const Json& json) {
   const auto path = directory / "dataset_metadata.json";
-  Dataset dataset{directory, DatasetKind::raw, {}, {}, {}, {}, read(path)};
-  const Json& json = dataset.json;
+  Dataset dataset{directory, DatasetKind::raw, {}, {}, {}, {}, json};
   const auto type = json.contains("dtype") ? member<std::string>(json, "dtype", path) : "uint32";
   if (type != "uint32" && type != "uint16") {
     throw Error(path.string() + " has 'dtype' " + printable(type) +
@@ -203,9 +202,10 @@ inline Dataset read_dataset(const std::filesystem::path& directory) {
     throw Error(directory.string() + " is a file: give the directory that holds the dataset");
   }
   const auto holds = [&](const char* name) { return std::filesystem::exists(directory / name, error); };
-  return holds("dataset.json")            ? dataset::prepared(directory)
-         : holds("dataset_metadata.json") ? dataset::raw(directory)
-                                          : dataset::foreign(directory);
+  if (holds("dataset.json")) return dataset::prepared(directory, dataset::read(directory / "dataset.json"));
+  if (holds("dataset_metadata.json"))
+    return dataset::raw(directory, dataset::read(directory / "dataset_metadata.json"));
+  return dataset::foreign(directory);
 }
 
 }  // namespace tinygpt

@@ -87,6 +87,9 @@ inline std::vector<prepare::Source> sources(const std::vector<std::string>& patt
     for (const auto& path : files) {
       const auto same = [&](const prepare::Input& input) { return input.path == path; };
       if (std::any_of(source.inputs.begin(), source.inputs.end(), same)) continue;
+      if (!std::filesystem::is_regular_file(path, error)) {
+        throw Error("cannot read " + path.string() + ": it is not a regular file: check the path");
+      }
       const auto size = std::filesystem::file_size(path, error);
       if (error) throw file_error("read", path, error.value());
       source.inputs.push_back({path, static_cast<std::int64_t>(size), prepare::layout_of(path)});
@@ -256,7 +259,7 @@ inline Exit run(TokenizerTrainFlags& flags) {
                 size_text(learned.bytes).c_str(), files, files == 1 ? "file" : "files",
                 grouped(static_cast<std::int64_t>(different)).c_str(), counting, merging);
     if (tokenizer.size() < vocab_size) {
-      std::printf("The text has too few words for %s tokens: after %s each word is one.\n", grouped(vocab_size).c_str(),
+      std::printf("The text has too few words for %s tokens: it gives %s.\n", grouped(vocab_size).c_str(),
                   grouped(tokenizer.size()).c_str());
     }
     std::printf("%s: %s; %.2f bytes of this text per token\n", one_line(flags.out).c_str(),
