@@ -24,6 +24,7 @@ int main() {
   // The task: each digit is the sum of the two before it, modulo 10.
   std::vector<int> tokens(B * T), targets(B * T);
   const TokenIds x(tokens.data(), B, T), y(targets.data(), B, T);
+  std::int64_t updates = 0;
   for (int step = 1; step <= 300; ++step) {
     for (int b = 0; b < B; ++b) {
       int first = (step * 7 + b * 3) % 10, second = (step + b * b) % 10;
@@ -42,8 +43,8 @@ int main() {
     backward<Model>(ctx, &loss, Params<Model, float>(d.data()), Params<Model, const float>(w.data()), act, x, y,
                     1.0 / (B * (T - 1)));
     global_norm(ctx, &norm, d.span());
-    const AdamW update{.learning_rate = 3e-3, .step = step, .decay_end = Model::params.decay_end()};
-    adamw(ctx, w.span(), {}, m.span(), v.span(), d.span(), &loss, &norm, &update);
+    const AdamW update{.learning_rate = 3e-3, .decay_end = Model::params.decay_end()};
+    adamw(ctx, w.span(), {}, m.span(), v.span(), &updates, d.span(), &loss, &norm, &update);
     if (step % 50 == 0) std::printf("step %d  loss %.4f  gradient norm %.3f\n", step, static_cast<double>(loss), norm);
   }
 }

@@ -503,12 +503,27 @@ class Tokenizers(Case):
         self.assertEqual((report["size"], report["merges"], report["pattern"], report["end_of_text"]), (259, 2, "gpt2", 258))
         self.assertRegex(report["hash"], r"\A[0-9a-f]{16}\Z")
 
+    def test_convert_writes_the_files_of_others(self):
+        hashes = set()
+        for word, files in {"tokenizer.json": ["tokenizer.json"], "vocab.json": ["merges.txt", "vocab.json"],
+                            "encoder.json": ["encoder.json", "vocab.bpe"]}.items():
+            out = self.dir / "as" / word
+            arguments = ["tokenizer", "convert", "--tokenizer", self.tokenizer, "--out", out, "--format", word]
+            self.assertEqual(sorted(self.good(*arguments).split()), sorted(str(out / f) for f in files))
+            self.assertEqual(sorted(p.name for p in out.iterdir()), files)
+            hashes.add(self.json("tokenizer", "info", "--tokenizer", out)["hash"])
+            self.refused(1, arguments, files[0] if len(files) == 1 else ".json", "is there already")
+        self.assertEqual(hashes, {self.json("tokenizer", "info", "--tokenizer", self.tokenizer)["hash"]})
+        self.assertEqual((self.dir / "as/encoder.json/vocab.bpe").read_text(), "#version: 0.2\nt h\nth e\n")
+
     def test_what_is_wrong_is_one_sentence(self):
         def refused(code, arguments, *needles, **options):
             return self.refused(code, ["tokenizer", *arguments], *needles, **options)
         refused(2, [], "tokenizer needs a command")
         refused(2, ["encod"], "did you mean encode?")
         refused(2, ["encode", "x"], "needs --tokenizer")
+        refused(2, ["convert", "--tokenizer", self.dir], "needs --out")
+        refused(2, ["convert", "--tokenizer", self.dir, "--out", "o", "--format", "gguf"], "one of tokenizer.json")
         refused(2, ["encode", "--tokeniser", "x"], "did you mean --tokenizer?")
         refused(2, ["encode", "--tokenizer", self.dir, "x", "--input-file", "y"], "two texts")
         refused(2, ["encode", "--tokenizer", self.dir, "x", "y"], "unexpected argument 'y'")

@@ -139,6 +139,28 @@ TEST_CASE("a lazy stream does its work when somebody waits, in order") {
   check(cudaFreeHost(pinned), "cudaFreeHost");
 }
 
+TEST_CASE("a copy of an uneven stream overtakes a kernel of another one that does not hold it back") {
+  const emulator::WithStreams with(emulator::Streams::uneven);
+  float* pinned = nullptr;
+  check(cudaMallocHost(&pinned, sizeof(float)), "cudaMallocHost");
+  *pinned = 5;
+  for (const bool held_back : {false, true}) {
+    const Stream kernels(cudaStreamNonBlocking), copies(cudaStreamNonBlocking);
+    const DeviceFloats x(1), y(1);
+    const Event done;
+    launch<fill>(Grid{1, 1, 0, kernels}, x.data(), 2.0f);
+    launch<times_plus>(Grid{1, 1, 0, kernels}, y.data(), x.data(), 1.0f, 0.0f);
+    check(cudaEventRecord(done, kernels), "cudaEventRecord");
+    if (held_back) check(cudaStreamWaitEvent(copies, done), "cudaStreamWaitEvent");
+    check(cudaMemcpyAsync(x.data(), pinned, sizeof(float), cudaMemcpyHostToDevice, copies), "cudaMemcpyAsync");
+    kernels.synchronize();
+    copies.synchronize();
+    CHECK(x.read()[0] == (held_back ? 5 : 2));
+    CHECK(y.read()[0] == 2);
+  }
+  check(cudaFreeHost(pinned), "cudaFreeHost");
+}
+
 TEST_CASE("the default stream waits for the others, but not for those that were made not to be waited for") {
   const emulator::WithStreams with(emulator::Streams::lazy);
   const DeviceFloats x(4), y(4);

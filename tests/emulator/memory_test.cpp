@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/device.cuh>
 #include <tinygpt/gpu/launch.cuh>
 
@@ -263,16 +264,21 @@ TEST_CASE("atomic operations of all threads of a grid add up") {
   adds_up<unsigned long long>();
 }
 
+struct LastBlockShared {
+  BlockReduce<64, float> sum;
+  bool last;
+};
+
 __global__ void last_block_adds(float* total, float* partial, unsigned* arrived) {
-  auto& shared = shared_memory<Row>();
-  const float sum = block_sum<64>(1.0f, shared.value);
+  auto& shared = shared_memory<LastBlockShared>();
+  const float sum = block_sum(1.0f, shared.sum);
   if (threadIdx.x == 0) {
     partial[blockIdx.x] = sum;
     __threadfence();
-    shared.value[63] = atomicInc(arrived, gridDim.x - 1) == gridDim.x - 1 ? 1.0f : 0.0f;
+    shared.last = atomicInc(arrived, gridDim.x - 1) == gridDim.x - 1;
   }
   __syncthreads();
-  if (shared.value[63] == 1.0f && threadIdx.x == 0) {
+  if (shared.last && threadIdx.x == 0) {
     float all = 0;
     for (unsigned b = 0; b < gridDim.x; ++b) all += partial[b];
     *total = all;
@@ -285,7 +291,7 @@ TEST_CASE("the last block to arrive sees what the others have written") {
     const emulator::WithOrder with(order);
     float total = 0;
     std::vector<float> partial(5);
-    launch<last_block_adds>(Grid{5, 64, sizeof(Row)}, &total, partial.data(), &arrived);
+    launch<last_block_adds>(Grid{5, 64, sizeof(LastBlockShared)}, &total, partial.data(), &arrived);
     CHECK(total == 5 * 64);
     CHECK(arrived == 0);
   }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/device.cuh>
 #include <tinygpt/gpu/launch.cuh>
 
@@ -138,9 +139,9 @@ TEST_CASE("blocks write to one place by atomic operations only") {
 }
 
 template <int Threads> __global__ void sums(float* y) {
-  auto& shared = shared_memory<Row>();
+  auto& shared = shared_memory<BlockReduce<Threads, float>>();
   float total = 0;
-  for (int i = 0; i < 4; ++i) total += block_sum<Threads>(1.0f, shared.value) + block_max<Threads>(1.0f, shared.value);
+  for (int i = 0; i < 4; ++i) total += block_sum(1.0f, shared) + block_max(1.0f, shared);
   y[global_thread()] = total;
 }
 

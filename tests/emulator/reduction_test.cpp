@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/device.cuh>
 #include <tinygpt/gpu/launch.cuh>
 
@@ -15,7 +16,7 @@ using namespace tinygpt::gpu;
 
 namespace {
 
-template <int Threads> struct SumShared { float partial[warps<Threads>]; };
+template <int Threads> struct SumShared { BlockReduce<Threads, float> row; };
 
 template <int Threads>
 __global__ void __launch_bounds__(Threads) row_sum_and_max(float* sums, float* maxima, const float* x, int width) {
@@ -26,8 +27,8 @@ __global__ void __launch_bounds__(Threads) row_sum_and_max(float* sums, float* m
     sum += row[i];
     most = max(most, row[i]);
   }
-  sum = block_sum<Threads>(sum, shared.partial);
-  most = block_max<Threads>(most, shared.partial);
+  sum = block_sum(sum, shared.row);
+  most = block_max(most, shared.row);
   sums[blockIdx.x * Threads + threadIdx.x] = sum;
   maxima[blockIdx.x * Threads + threadIdx.x] = most;
 }

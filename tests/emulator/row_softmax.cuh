@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/device.cuh>
 #include <tinygpt/gpu/launch.cuh>
 
@@ -13,7 +14,7 @@ namespace tinygpt::gpu {
 
 template <int Threads>
 struct RowSoftmaxShared {
-  float partial[warps<Threads>];
+  BlockReduce<Threads, float> row;
 };
 
 template <class E, int Threads>
@@ -34,8 +35,8 @@ __global__ void __launch_bounds__(Threads) row_softmax(E* y, const E* x, int wid
       sum = sum * __expf(before - largest) + __expf(v[k] - largest);
     }
   }
-  const float row_largest = block_max<Threads>(largest, shared.partial);
-  const float scale = 1 / block_sum<Threads>(sum * __expf(largest - row_largest), shared.partial);
+  const float row_largest = block_max(largest, shared.row);
+  const float scale = 1 / block_sum(sum * __expf(largest - row_largest), shared.row);
   for (int i = first; i < width; i += Threads * step) {
     auto v = to_float(load_vec<step>(in + i));
 #pragma unroll

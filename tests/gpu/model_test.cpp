@@ -153,6 +153,56 @@ TEST_CASE("a trainer that goes on from another's arenas ends with the same bits"
   CHECK(host_copy(ctx, whole.weights()) == host_copy(ctx, second.weights()));
 }
 
+/// The reports and the weights of some steps, submitted one ahead or one by one.
+template <class M, class E> std::pair<std::vector<double>, std::vector<float>> reported(bool ahead, int micro_batches) {
+  const TrainOptions options{
+      .max_iters = 9, .batch_size = 2, .grad_accum_steps = micro_batches, .warmup_iters = 3, .dropout = 0.1};
+  auto ctx = context_for<E>(M::config, options.batch_size);
+  Trainer<M, gpu::Context<E>> trainer(ctx, options);
+  std::vector<double> numbers;
+  const auto note = [&](const StepReport& r) {
+    numbers.insert(numbers.end(), {static_cast<double>(r.iteration), r.loss, r.grad_norm, r.learning_rate});
+  };
+  constexpr int steps = 6;
+  if (ahead) trainer.submit(Noise<M>{});
+  for (int i = 1; i <= steps; ++i) {
+    if (ahead && i < steps) trainer.submit(Noise<M>{});
+    note(ahead ? trainer.report() : trainer.step(Noise<M>{}));
+  }
+  return {numbers, host_copy(ctx, trainer.weights())};
+}
+
+TEST_CASE("steps submitted one ahead are steps one by one, bit for bit") {
+  CHECK(reported<Modern, bfloat16>(true, 1) == reported<Modern, bfloat16>(false, 1));
+  CHECK(reported<Gpt2, float>(true, 3) == reported<Gpt2, float>(false, 3));
+}
+
+TEST_CASE("a step that is skipped counts for no moment's bias, on a GPU") {
+  const TrainOptions options{.batch_size = 1, .warmup_iters = 1};
+  auto ctx = context_for<float>(Classic::config, 1);
+  using OnGpu = Trainer<Classic, gpu::Context<float>>;
+  OnGpu trainer(ctx, options), resumed(ctx, options);
+  const auto hand_over = [&](std::span<float> to, std::span<float> from) {
+    copy_in(ctx, to.data(), std::span<const float>(host_copy(ctx, from)));
+  };
+  trainer.step(Noise<Classic>{});
+  const auto weights = host_copy(ctx, trainer.weights());
+  const float infinity = std::numeric_limits<float>::infinity();
+  copy_in(ctx, trainer.weights().data(), std::span<const float>(&infinity, 1));
+  trainer.submit(Noise<Classic>{});
+  trainer.submit(Noise<Classic>{});
+  CHECK(trainer.report().skipped);
+  CHECK(trainer.report().skipped);
+  copy_in(ctx, trainer.weights().data(), std::span<const float>(weights));
+  hand_over(resumed.weights(), trainer.weights());
+  hand_over(resumed.first_moments(), trainer.first_moments());
+  hand_over(resumed.second_moments(), trainer.second_moments());
+  resumed.resume_at(trainer.iteration(), 1, 2);
+  CHECK_FALSE(trainer.step(Noise<Classic>{}).skipped);
+  resumed.step(Noise<Classic>{});
+  CHECK(host_copy(ctx, trainer.weights()) == host_copy(ctx, resumed.weights()));
+}
+
 TEST_CASE("training lowers the loss of a batch that is always the same") {
   struct Same {
     void draw(std::span<std::int32_t> tokens, std::span<std::int32_t> targets, int, std::uint64_t, Purpose,

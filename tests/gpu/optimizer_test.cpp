@@ -43,22 +43,25 @@ template <class E> void updates_are_the_references(std::size_t n, unsigned seed)
   const double exact_loss = 2.5;
   const auto exact_span = [n](Twin<float>& t) { return std::span<double>(t.exact(), n); };
 
-  for (hyper.step = 1; hyper.step <= 3; ++hyper.step) {
-    const OnDevice<AdamW> now(std::vector<AdamW>{hyper});
+  const OnDevice<AdamW> now(std::vector<AdamW>{hyper});
+  const OnDevice<std::int64_t> updates(std::vector<std::int64_t>{4});
+  std::int64_t exact_updates = 4;
+  for (int i = 0; i < 3; ++i) {
     gpu::global_norm(ctx, norm.data(), std::span<float>(gradients.gpu(), n));
     reference::global_norm(exact, &exact_norm, exact_span(gradients));
     CHECK(std::abs(norm.host()[0] - exact_norm) <= 1e-6 * exact_norm);
     if constexpr (own) {
       gpu::adamw(ctx, std::span<float>(masters.gpu(), n), {}, std::span<float>(m.gpu(), n),
-                 std::span<float>(v.gpu(), n), std::span<float>(gradients.gpu(), n), loss.data(), norm.data(),
-                 now.data());
+                 std::span<float>(v.gpu(), n), updates.data(), std::span<float>(gradients.gpu(), n), loss.data(),
+                 norm.data(), now.data());
     } else {
       gpu::adamw(ctx, span_of(weights), std::span<float>(masters.gpu(), n), std::span<float>(m.gpu(), n),
-                 std::span<float>(v.gpu(), n), std::span<float>(gradients.gpu(), n), loss.data(), norm.data(),
-                 now.data());
+                 std::span<float>(v.gpu(), n), updates.data(), std::span<float>(gradients.gpu(), n), loss.data(),
+                 norm.data(), now.data());
     }
-    reference::adamw(exact, exact_span(masters), {}, exact_span(m), exact_span(v), exact_span(gradients), &exact_loss,
-                     &exact_norm, &hyper);
+    reference::adamw(exact, exact_span(masters), {}, exact_span(m), exact_span(v), &exact_updates,
+                     exact_span(gradients), &exact_loss, &exact_norm, &hyper);
+    CHECK(updates.host()[0] == exact_updates);
     CHECK(masters.error() <= tolerance<float>(1));
     CHECK(m.error() <= tolerance<float>(1));
     CHECK(v.error() <= tolerance<float>(1));
@@ -94,9 +97,11 @@ TEST_CASE("a loss or a gradient that is not finite changes nothing") {
     const OnDevice<bfloat16> weights(as<bfloat16>(normal(n, 6)));
     const OnDevice<double> norm(std::vector<double>{0});
     const OnDevice<AdamW> hyper(std::vector<AdamW>{AdamW{}});
+    const OnDevice<std::int64_t> updates(std::vector<std::int64_t>{7});
     gpu::global_norm(ctx, norm.data(), span_of(gradients));
-    gpu::adamw(ctx, span_of(weights), span_of(masters), span_of(m), span_of(v), span_of(gradients), loss.data(),
-               norm.data(), hyper.data());
+    gpu::adamw(ctx, span_of(weights), span_of(masters), span_of(m), span_of(v), updates.data(), span_of(gradients),
+               loss.data(), norm.data(), hyper.data());
+    CHECK(updates.host()[0] == 7);
     CHECK(masters.host() == as<float>(normal(n, 4)));
     CHECK(m.host() == as<float>(normal(n, 5)));
     CHECK(v.host() == std::vector<float>(n, 1.0f));

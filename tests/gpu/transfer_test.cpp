@@ -78,6 +78,44 @@ TEST_CASE("The host's numbers are free again when copy_in returns, and copies ke
   CHECK(out(ctx, all, 1000) == expected);
 }
 
+TEST_CASE("A copy that goes ahead does not overtake what was to read there before", "[gpu]") {
+  gpu::Context<float> ctx;
+  constexpr std::size_t n = 1000;  // more than go to their place directly
+  gpu::DeviceMemory memory = gpu::allocate(ctx, n * sizeof(int)), results = gpu::allocate(ctx, 50 * sizeof(int));
+  auto* const place = reinterpret_cast<int*>(memory.data());
+  auto* const all = reinterpret_cast<int*>(results.data());
+  std::vector<int> expected;
+  for (int i = 0; i < 50; ++i) {
+    gpu::copy_in(ctx, place, std::span<const int>(numbers(n, 10 * i)));
+    gpu::launch<add_deferred>(gpu::Grid{1, 32, 0, ctx.stream()}, all + i, place + n - 1, Deferred<int>(i));
+    expected.push_back(11 * i + static_cast<int>(n) - 1);
+  }
+  CHECK(out(ctx, all, 50) == expected);
+}
+
+TEST_CASE("What is copied out later is the number of its day, whenever it is asked for", "[gpu]") {
+  gpu::Context<float> ctx;
+  gpu::DeviceMemory memory = gpu::allocate(ctx, 2 * sizeof(int));
+  auto* const place = reinterpret_cast<int*>(memory.data());
+  gpu::Later<int> first, second;
+  for (int i = 0; i < 3; ++i) {
+    for (gpu::Later<int>* later : {&first, &second}) {
+      const int number = later == &first ? 10 * i : 10 * i + 5;
+      gpu::copy_in(ctx, place, std::span<const int>(&number, 1));
+      gpu::launch<add_deferred>(gpu::Grid{1, 32, 0, ctx.stream()}, place + 1, place, Deferred<int>(1));
+      gpu::copy_out_later(ctx, *later, place + 1);
+    }
+    CHECK(first.get() == 10 * i + 1);
+    CHECK(second.get() == 10 * i + 6);
+    CHECK(second.get() == 10 * i + 6);
+  }
+  {
+    gpu::Later<int> nobody_asks;
+    gpu::copy_out_later(ctx, nobody_asks, place);
+  }
+  CHECK(out(ctx, place + 1, 1) == std::vector<int>{26});
+}
+
 TEST_CASE("A recording repeats the operations with the numbers of the day, and calls them twice only", "[gpu]") {
   gpu::Context<float> ctx;
   gpu::Recording recording;

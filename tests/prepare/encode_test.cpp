@@ -6,7 +6,7 @@
 #include <random>
 #include <set>
 
-#include <tinygpt/prepare/assemble.hpp>
+#include <tinygpt/prepare/assemble_sources.hpp>
 
 #include "inputs.hpp"
 

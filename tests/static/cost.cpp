@@ -55,7 +55,29 @@ static_assert(terms.total() == train_bytes<Grouped>(Batch{4}));
 constexpr TrainMemory half = train_memory(Grouped::config, Batch{4}, Time{1024}, bf16);
 static_assert(2 * half.weights == terms.weights && half.masters == terms.weights);
 static_assert(half.gradients == terms.gradients && half.moments == terms.moments && half.batch == terms.batch);
-static_assert(2 * half.activations > terms.activations && 1.97 * half.activations < 1.0 * terms.activations);
+// What lies before the chunk of logits, beside which only scratch of other phases lies.
+constexpr std::int64_t kept_bytes(Precision precision) {
+  constexpr auto purpose = ActivationPlan::For::training;
+  return ActivationPlan(Grouped::config, 4, 1024, purpose, Recompute::none,
+                        storage_of(precision))[Buffer::logits]
+      .offset;
+}
+static_assert(2 * kept_bytes(bf16) > kept_bytes(float32) && 1.97 * kept_bytes(bf16) < 1.0 * kept_bytes(float32));
+
+// The chunk of logits itself is for a CPU in float32 and for a GPU in bf16, never more than the batch has, and the memory
+// to train counts it.
+constexpr std::int64_t chunk(int vocab, std::int64_t tokens, Precision precision) {
+  Config c = Grouped::config;
+  c.vocab = vocab;
+  return logits_rows(c, tokens, storage_of(precision));
+}
+static_assert(chunk(50257, 1 << 16, float32) == 256 && chunk(50257, 1 << 16, bf16) == (256_MiB / 2) / 50257);
+static_assert(chunk(50257, 1 << 16, bf16) > 2048 && chunk(50257, 1 << 16, bf16) < 4096);
+static_assert(chunk(256, 1 << 16, float32) == 8192 && chunk(256, 1 << 16, bf16) == 1 << 16);
+static_assert(chunk(50257, 100, float32) == 100 && chunk(50257, 100, bf16) == 100 && chunk(1 << 20, 1000, bf16) == 256);
+static_assert(half.activations - kept_bytes(bf16) ==
+              aligned(2 * Grouped::config.vocab * chunk(Grouped::config.vocab, 4096, bf16)));
+static_assert(half.activations - kept_bytes(bf16) < 256_MiB + buffer_alignment);
 static_assert(generate_bytes<Grouped>(bf16) < generate_bytes<Grouped>() * 51 / 100);
 
 // Recomputation: what is kept per token and layer shrinks to what storage.hpp says.

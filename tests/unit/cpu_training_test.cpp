@@ -5,12 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <tuple>
 #include <vector>
 
 #include <batch.hpp>
 #include <catch.hpp>
 #include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/generate/generator.hpp>
+#include <tinygpt/reference/reference.hpp>
 #include <tinygpt/train/trainer.hpp>
 
 using namespace tinygpt;
@@ -109,6 +111,102 @@ TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "
   second.resume_at(first.iteration(), first.updates(), first.skipped());
   for (int i = 7; i < 20; ++i) second.step(data);
   CHECK(std::memcmp(straight.weights().data(), second.weights().data(), straight.weights().size_bytes()) == 0);
+}
+
+namespace {
+
+/// Two trainers, one of which is always a step ahead: the same reports and the same bits.
+template <class M, class Context> void ahead_is_the_same(Context& ctx, int micro_batches) {
+  const TrainOptions options{
+      .max_iters = 9, .batch_size = 2, .grad_accum_steps = micro_batches, .warmup_iters = 3, .dropout = 0.1};
+  const Noise data{M::config.vocab};
+  Trainer<M, Context> by_one(ctx, options), ahead(ctx, options);
+  ahead.submit(data);
+  for (int i = 1; i <= 5; ++i) {
+    if (i < 5) ahead.submit(data);
+    CHECK(ahead.in_flight() == (i < 5 ? 2 : 1));
+    CHECK(ahead.iteration() == i - 1);
+    const StepReport a = ahead.report(), b = by_one.step(data);
+    CHECK(a.iteration == i);
+    CHECK(std::tie(a.iteration, a.loss, a.grad_norm, a.learning_rate, a.skipped) ==
+          std::tie(b.iteration, b.loss, b.grad_norm, b.learning_rate, b.skipped));
+  }
+  CHECK(std::ranges::equal(ahead.weights(), by_one.weights()));
+  CHECK(std::ranges::equal(ahead.second_moments(), by_one.second_moments()));
+  CHECK(ahead.evaluate(data) == by_one.evaluate(data));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("steps submitted one ahead are steps one by one", "", Classic, Modern) {
+  cpu::Context ctx(2);
+  reference::Context<float> exact;
+  for (const int micro_batches : {1, 3}) {
+    ahead_is_the_same<TestType>(ctx, micro_batches);
+    ahead_is_the_same<TestType>(exact, micro_batches);
+  }
+}
+
+TEST_CASE("while a step is in flight, its memory is nobody else's, and there are two at most") {
+  cpu::Context ctx(1);
+  const Noise data{96};
+  Trainer<Classic, cpu::Context> trainer(ctx, {.batch_size = 1});
+  CHECK_THROWS_WITH(trainer.report(), Catch::Contains("with no step in flight: call submit() before"));
+  trainer.submit(data);
+  const auto refused = Catch::Contains("was called with a step in flight: call report() for it before");
+  CHECK_THROWS_WITH(trainer.step(data), refused);
+  CHECK_THROWS_WITH(trainer.evaluate(data), refused);
+  CHECK_THROWS_WITH(trainer.weights(), refused);
+  CHECK_THROWS_WITH(trainer.gradients(), refused);
+  CHECK_THROWS_WITH(trainer.first_moments(), refused);
+  CHECK_THROWS_WITH(trainer.second_moments(), refused);
+  CHECK_THROWS_WITH(trainer.resume_at(0, 0, 0), refused);
+  trainer.submit(data);
+  CHECK_THROWS_WITH(trainer.submit(data), Catch::Contains("with 2 steps in flight"));
+  CHECK(trainer.report().iteration == 1);
+  CHECK(trainer.report().iteration == 2);
+  CHECK(trainer.step(data).iteration == 3);
+}
+
+TEST_CASE("a batch that cannot be drawn leaves the trainer as it was") {
+  struct Broken {
+    void draw(std::span<std::int32_t>, std::span<std::int32_t>, int, std::uint64_t, Purpose, std::uint64_t) const {
+      throw Error("the disk is gone");
+    }
+  };
+  cpu::Context ctx(1);
+  const Noise data{96};
+  Trainer<Classic, cpu::Context> whole(ctx, {.batch_size = 1}), broken(ctx, {.batch_size = 1});
+  whole.step(data);
+  broken.step(data);
+  CHECK_THROWS_WITH(broken.step(Broken{}), "the disk is gone");
+  CHECK(broken.in_flight() == 0);
+  CHECK(broken.iteration() == 1);
+  whole.step(data);
+  broken.step(data);
+  CHECK(std::ranges::equal(whole.weights(), broken.weights()));
+}
+
+TEST_CASE("a step that is skipped counts for no moment's bias, and one resumed after it is the same") {
+  cpu::Context ctx(1);
+  const Noise data{96};
+  const TrainOptions options{.batch_size = 1, .warmup_iters = 1};
+  Trainer<Classic, cpu::Context> trainer(ctx, options), resumed(ctx, options);
+  trainer.step(data);
+  const float kept = trainer.weights()[0];
+  trainer.weights()[0] = std::numeric_limits<float>::infinity();
+  CHECK(trainer.step(data).skipped);
+  trainer.weights()[0] = kept;
+  CHECK(trainer.updates() == 1);
+  std::ranges::copy(trainer.weights(), resumed.weights().begin());
+  std::ranges::copy(trainer.first_moments(), resumed.first_moments().begin());
+  std::ranges::copy(trainer.second_moments(), resumed.second_moments().begin());
+  resumed.resume_at(trainer.iteration(), trainer.updates(), trainer.skipped());
+  CHECK_FALSE(trainer.step(data).skipped);
+  resumed.step(data);
+  CHECK(std::ranges::equal(trainer.weights(), resumed.weights()));
+  CHECK(trainer.updates() == 2);
+  CHECK(trainer.skipped() == 1);
 }
 
 #ifdef TINYGPT_TEST_COUNTS_ALLOCATIONS

@@ -16,10 +16,11 @@ reference::Context<double> ctx;
 
 struct State {
   std::vector<double> w, m, v;
+  std::int64_t updates = 0;
   void update(const std::vector<double>& gradient, const AdamW& hyper, double loss = 1) {
     double norm = 0;
     reference::global_norm(ctx, &norm, gradient);
-    reference::adamw(ctx, w, {}, m, v, gradient, &loss, &norm, &hyper);
+    reference::adamw(ctx, w, {}, m, v, &updates, gradient, &loss, &norm, &hyper);
   }
 };
 
@@ -36,7 +37,6 @@ TEST_CASE("two AdamW updates are those worked by hand") {
 
   // m = 0.1 g = 0.05, v = 0.01 g^2 = 0.0025; corrected m / 0.1 = 0.5 and v / 0.01 = 0.25: a step of lr * 0.5 / 0.5 = 0.1,
   // after a decay of the first weight by lr * 0.1 = 1 %.
-  hyper.step = 1;
   s.update({0.5, 0.5}, hyper);
   CHECK(s.m[0] == Approx(0.05).epsilon(1e-14));
   CHECK(s.v[0] == Approx(0.0025).epsilon(1e-14));
@@ -45,13 +45,13 @@ TEST_CASE("two AdamW updates are those worked by hand") {
 
   // m = 0.9 * 0.05 + 0.1 * 0.25 = 0.07, v = 0.99 * 0.0025 + 0.01 * 0.0625 = 0.0031; corrected by 1 - 0.9^2 = 0.19 and
   // 1 - 0.99^2 = 0.0199.
-  hyper.step = 2;
   s.update({0.25, 0.25}, hyper);
   const double step = 0.1 * (0.07 / 0.19) / std::sqrt(0.0031 / 0.0199);
   CHECK(s.m[1] == Approx(0.07).epsilon(1e-14));
   CHECK(s.v[1] == Approx(0.0031).epsilon(1e-14));
   CHECK(s.w[0] == Approx(0.89 * 0.99 - step).epsilon(1e-14));
   CHECK(s.w[1] == Approx(0.9 - step).epsilon(1e-14));
+  CHECK(s.updates == 2);
 }
 
 TEST_CASE("a gradient of zero moves no weight, apart from decay") {
@@ -95,6 +95,7 @@ TEST_CASE("a loss or a gradient that is not finite changes nothing") {
     CHECK(s.w == std::vector<double>{2, 2});
     CHECK(s.m == std::vector<double>{0.5, 0.5});
     CHECK(s.v == std::vector<double>{0.25, 0.25});
+    CHECK(s.updates == 0);
   }
 }
 

@@ -116,3 +116,18 @@ TEST_CASE("no text takes more than linear time to cut") {
     }
   }
 }
+
+TEST_CASE("a run of letters ends at any other byte, wherever it stands") {
+  for (int b = 0; b < 0x80; ++b) {
+    const char byte = static_cast<char>(b);
+    const bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    for (std::size_t at = 0; at < 20; ++at) {
+      INFO(b << " at " << at);
+      const std::string before(at, "kZaz"[at % 4]), text = before + byte + "AzZaAzZaAzZaAzZaAzZaAz";
+      const std::string first = words_of(Pattern::gpt4, "." + text)[0];
+      CHECK(first.starts_with("." + before));
+      if (at > 0) CHECK((first.size() == text.size() + 1) == letter);
+      if (at > 0 && !letter) CHECK(first.size() == at + 1);
+    }
+  }
+}

@@ -25,7 +25,12 @@ struct Execution {
 class AnyTrainer {
  public:
   virtual ~AnyTrainer() = default;
-  virtual StepReport step(const TokenStream& data) = 0;
+  // As Trainer has them; `steps_ahead` is how many more may be submitted, to gain time, before the oldest is reported. `data`
+  // must outlive the trainer and stay as they are.
+  virtual void submit(const TokenStream& data) = 0;
+  virtual StepReport report() = 0;
+  virtual int in_flight() const = 0;
+  virtual int steps_ahead() const = 0;
   virtual double evaluate(const TokenStream& data) = 0;
   virtual const TrainOptions& options() const = 0;
   virtual std::int64_t iteration() const = 0;

@@ -29,7 +29,7 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   TrainFlags train_flags;
   GenerateFlags generate_flags;
   CLI::App& info_app = *app.add_subcommand("info", "Show the architecture: parameters, memory, FLOPs");
-  CLI::App& train_app = *app.add_subcommand("train", "Train on a text file");
+  CLI::App& train_app = *app.add_subcommand("train", "Train on a text file or a dataset");
   CLI::App& generate_app = *app.add_subcommand("generate", "Let a trained model write");
   add_flags(info_app, info_flags);
   add_flags(train_app, train_flags, program.defaults);

@@ -1,4 +1,4 @@
-// train: from a text file to a model directory, step by step, so that it can be stopped anywhere.
+// train: from a text or a dataset to a model directory, step by step, so that it can be stopped anywhere.
 #pragma once
 
 #include <chrono>
@@ -8,12 +8,11 @@
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/train_data.hpp>
 #include <tinygpt/cli/train_flags.hpp>
 #include <tinygpt/cli/train_report.hpp>
-#include <tinygpt/data/text_file.hpp>
 #include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/run_directory.hpp>
-#include <tinygpt/io/tokenizer_files.hpp>
 
 namespace tinygpt::cli {
 
@@ -36,8 +35,12 @@ inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
 
 /// The command that goes on with a run.
 inline std::string resume_command(const Program& program, const TrainFlags& flags) {
-  return shell_quoted(program.command) + " train --input-file " + shell_quoted(flags.input_file) + " --out " +
-         shell_quoted(flags.out) + " --resume" +
+  std::string data = flags.input_file.empty() ? " --dataset-dir " + shell_quoted(flags.dataset_dir)
+                                              : " --input-file " + shell_quoted(flags.input_file);
+  for (const auto& [name, directory] : flags.eval_datasets) {
+    data += " --eval-dataset-dir " + shell_quoted(name + ":" + directory);
+  }
+  return shell_quoted(program.command) + " train" + data + " --out " + shell_quoted(flags.out) + " --resume" +
          flags_text(flags.backend);
 }
 
@@ -50,12 +53,8 @@ class TrainingRun {
         flags_(flags),
         backend_(choose(model, flags.backend)),
         memory_(expected_memory()),
-        text_(read_text_file(flags.input_file)),
-        split_(split_text(text_, model.config.ctx, flags.input_file)),
         run_(flags.out),
-        tokenizer_(choose_tokenizer()),
-        train_(encoded(split_.train)),
-        validation_(encoded(split_.validation)) {
+        data_(open_train_data(flags, model.config, trained_on())) {
     run_.lock();
     if (flags.resume)
       restore();
@@ -115,9 +114,11 @@ class TrainingRun {
         train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx}, backend_.how.precision,
                      options.recompute);
     memory.workspace = backend_.model->train_workspace(backend_.how, options.batch_size);
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
-    if (!backend_.gpu && !error) memory.corpus = corpus_memory(static_cast<std::int64_t>(bytes));
+    if (!flags_.input_file.empty()) {  // shards are mapped: the system gives their pages up when it needs memory
+      std::error_code error;
+      const auto bytes = std::filesystem::file_size(flags_.input_file, error);  // reading it says what is wrong with it
+      if (!backend_.gpu && !error) memory.corpus = corpus_memory(static_cast<std::int64_t>(bytes));
+    }
     const std::int64_t available = backend_.available();
     std::printf("%s\n", backend_.line.c_str());
     std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
@@ -133,16 +134,17 @@ class TrainingRun {
     state_.options = applied(flags_, program_.defaults);
     state_.checkpoint_interval =
         flags_.checkpoint_interval > 0 ? flags_.checkpoint_interval : state_.options.eval_interval;
-    state_.data_bytes = static_cast<std::int64_t>(text_.size());
-    state_.data_crc32c = text_crc();
+    state_.data_bytes = data_.fingerprint.bytes;
+    state_.data_crc32c = data_.fingerprint.crc32c;
     make_trainer();
+    begin_windows();
     run_.cut_metrics(-1);
   }
 
   void restore() {
     const auto load = [&](const std::filesystem::path& path) {
       state_ = load_trainer_state(path, model_.config);
-      expect_same_text(state_, path);
+      train_data::expect_same(data_.fingerprint, flags_, path, {state_.data_bytes, state_.data_crc32c});
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
@@ -153,45 +155,31 @@ class TrainingRun {
     load_newest(run_.path(), load, [&](const char* sentence) {
       complain(program_, sentence + std::string("; going on from the checkpoint before it"));
     });
+    begin_windows();
   }
 
-  /// A run goes on with the tokenizer that it began with.
-  Tokenizer choose_tokenizer() const {
+  /// Draws the windows after those that have been drawn, whatever the size of the batches now is.
+  void begin_windows() {
+    state_.sampling = flags_.sampling.value_or(state_.sampling);
+    first_iteration_ = trainer_->iteration();
+    first_window_ = state_.windows_drawn;
+    data_.train.sample(state_.sampling);
+    data_.train.go_on_at(static_cast<std::uint64_t>(first_iteration_) * static_cast<std::uint64_t>(options().grad_accum_steps) + 1,
+                         static_cast<std::uint64_t>(first_window_));
+  }
+
+  std::int64_t windows_per_step() const { return std::int64_t{options().batch_size} * options().grad_accum_steps; }
+
+  /// What the checkpoint that the run goes on from knows of its data. What is damaged restore() says.
+  std::optional<TrainedOn> trained_on() const {
     check_out(run_, flags_);
-    if (!flags_.resume) {
-      auto tokenizer = flags_.tokenizer.empty() ? Tokenizer::characters(text_) : load_tokenizer(flags_.tokenizer);
-      expect_room(tokenizer, model_.config.vocab);
-      return tokenizer;
-    }
+    if (!flags_.resume) return std::nullopt;
     const auto load = [&](const std::filesystem::path& path) {
-      expect_same_text(load_trainer_state(path, model_.config), path);
-      return load_tokenizer_of(ModelReader(path), model_.config);
+      const TrainerState state = load_trainer_state(path, model_.config);
+      return TrainedOn{path, load_tokenizer_of(ModelReader(path), model_.config), {state.data_bytes, state.data_crc32c}};
     };
-    auto tokenizer = load_newest(run_.path(), load, [](const char*) {});  // restore() says what is damaged
-    if (!flags_.tokenizer.empty() && load_tokenizer(flags_.tokenizer) != tokenizer) {
-      throw Error(flags_.tokenizer + " is another tokenizer than the model's in " + run_.path().string() +
-                  ": leave --tokenizer out, or begin anew with another --out");
-    }
-    return tokenizer;
+    return load_newest(run_.path(), load, [](const char*) {});
   }
-
-  std::vector<std::int32_t> encoded(std::string_view part) const {
-    auto tokens = tokenizer_.encode(part);
-    if (tokens.size() <= static_cast<std::size_t>(model_.config.ctx)) {
-      throw Error(flags_.input_file + " is too short: one of its two parts has " + std::to_string(tokens.size()) +
-                  " tokens, and must hold one context of " + std::to_string(model_.config.ctx) +
-                  " and the one that follows: give a longer text");
-    }
-    return tokens;
-  }
-
-  void expect_same_text(const TrainerState& state, const std::filesystem::path& path) const {
-    if (state.data_bytes == static_cast<std::int64_t>(text_.size()) && state.data_crc32c == text_crc()) return;
-    throw Error(path.string() + " was trained on another text than " + flags_.input_file +
-                ": give the same text, or begin anew with another --out");
-  }
-
-  std::uint32_t text_crc() const { return crc32c(std::as_bytes(std::span(text_.data(), text_.size()))); }
 
   void announce() const {
     std::printf("%s\n", type_text(model_.config).c_str());
@@ -200,12 +188,13 @@ class TrainingRun {
     std::printf("  %s parameters; %s%d x %d tokens a step, with %s; %s of memory\n",
                 grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
                 model_.config.ctx, backend_.place.c_str(), memory_text(memory_.total()).c_str());
-    const std::string kind = tokenizer_.is_characters() ? std::to_string(tokenizer_.size()) + " of them different"
-                                                        : "read by " + tokenizer_.description();
-    std::printf("  %s: %s bytes, %s; %s to train on, %s to validate with\n", flags_.input_file.c_str(),
-                grouped(static_cast<std::int64_t>(text_.size())).c_str(), kind.c_str(),
-                grouped(static_cast<std::int64_t>(split_.train.size())).c_str(),
-                grouped(static_cast<std::int64_t>(split_.validation.size())).c_str());
+    std::printf("  %s\n", printable(data_.description).c_str());
+    const std::int64_t windows = data_.train.windows(model_.config.ctx);
+    const std::string each = grouped((windows + windows_per_step() - 1) / windows_per_step()) + " iterations";
+    std::printf(state_.sampling == Sampling::epoch
+                    ? "  every window once an epoch: %s windows of %d tokens in %s\n"
+                    : "  windows at random places: as much as all the data is %s windows of %d tokens, %s\n",
+                grouped(windows).c_str(), model_.config.ctx, each.c_str());
     std::printf("  iterations %s to %s, learning rate %g to %g, seed %llu; checkpoints in %s\n\n",
                 grouped(trainer_->iteration() + 1).c_str(), grouped(options().max_iters).c_str(),
                 options().learning_rate, options().min_learning_rate, static_cast<unsigned long long>(options().seed),
@@ -219,7 +208,8 @@ class TrainingRun {
     if (trainer_->iteration() == 0) evaluate(metrics, display);
     for (;;) {
       const auto step_begun = Clock::now();
-      const StepReport report = trainer_->step(train_);
+      submit(signals);
+      const StepReport report = trainer_->report();
       const double seconds = std::chrono::duration<double>(Clock::now() - step_begun).count();
       const auto rate = display.step(report, seconds);
       metrics.step(report, rate.tokens_per_second, rate.gpu);
@@ -229,7 +219,7 @@ class TrainingRun {
         if (trainer_->skipped_in_a_row() >= most_skipped_in_a_row) return stop_not_finite(display);
       }
       const std::int64_t done = trainer_->iteration();
-      const bool last = done >= options().max_iters, stopped = signals.received() != 0;
+      const bool last = done >= options().max_iters, stopped = signals.received() != 0 && trainer_->in_flight() == 0;
       if (last || done % options().eval_interval == 0) evaluate(metrics, display);
       if (last || stopped || done % state_.checkpoint_interval == 0) save();
       if (last || stopped) {
@@ -240,20 +230,35 @@ class TrainingRun {
     }
   }
 
+  /// The next step, and as many ahead of it as the backend likes: none beyond an iteration that the host has something to
+  /// do after, and none once a signal has come.
+  void submit(const Signals& signals) {
+    const int most = 1 + trainer_->steps_ahead();
+    while (trainer_->in_flight() < most) {
+      const std::int64_t before = trainer_->iteration() + trainer_->in_flight();
+      const bool waits = before >= options().max_iters || before % options().eval_interval == 0 ||
+                         before % state_.checkpoint_interval == 0 || signals.received() != 0;
+      if (trainer_->in_flight() > 0 && waits) return;
+      trainer_->submit(data_.train);
+    }
+  }
+
   void evaluate(Metrics& metrics, TrainDisplay& display) {
-    const double train_loss = trainer_->evaluate(train_), validation_loss = trainer_->evaluate(validation_);
-    display.evaluation(trainer_->iteration(), train_loss, validation_loss);
-    metrics.evaluation(trainer_->iteration(), train_loss, validation_loss);
-    if (!std::isfinite(validation_loss)) return;
-    state_.last_validation_loss = validation_loss;
-    state_.best_validation_loss = std::min(validation_loss, state_.best_validation_loss.value_or(validation_loss));
+    Losses losses{trainer_->evaluate(data_.train), trainer_->evaluate(data_.validation), {}};
+    for (const auto& [name, stream] : data_.others) losses.others.emplace_back(name, trainer_->evaluate(stream));
+    display.evaluation(trainer_->iteration(), losses);
+    metrics.evaluation(trainer_->iteration(), losses);
+    if (!std::isfinite(losses.validation)) return;
+    state_.last_validation_loss = losses.validation;
+    state_.best_validation_loss = std::min(losses.validation, state_.best_validation_loss.value_or(losses.validation));
   }
 
   void save() {
     state_.iteration = trainer_->iteration();
     state_.updates = trainer_->updates();
     state_.skipped = trainer_->skipped();
-    save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, tokenizer_,
+    state_.windows_drawn = first_window_ + (state_.iteration - first_iteration_) * windows_per_step();
+    save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, data_.tokenizer,
                     {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments(), trainer_->memory()},
                     state_);
     run_.prune(2);
@@ -267,9 +272,9 @@ class TrainingRun {
       std::printf("%lld iterations were skipped because their loss was not finite\n",
                   static_cast<long long>(trainer_->skipped()));
     }
-    std::printf("let it write: %s generate --model %s --prompt %s\n", shell_quoted(program_.command).c_str(),
-                shell_quoted(flags_.out).c_str(),
-                shell_quoted(text_.substr(0, text_.find_first_of(" \n")) + " ").c_str());
+    const std::string prompt = data_.beginning.empty() ? "" : " --prompt " + shell_quoted(data_.beginning);
+    std::printf("let it write: %s generate --model %s%s\n", shell_quoted(program_.command).c_str(),
+                shell_quoted(flags_.out).c_str(), prompt.c_str());
     return Exit::done;
   }
 
@@ -295,11 +300,9 @@ class TrainingRun {
   const TrainFlags& flags_;
   Chosen backend_;
   TrainMemory memory_;
-  std::string text_;
-  Split split_;
   RunDirectory run_;
-  Tokenizer tokenizer_;
-  TokenStream train_, validation_;
+  TrainData data_;
+  std::int64_t first_iteration_ = 0, first_window_ = 0;  ///< with which this part of the run began
   TrainerState state_;
   std::unique_ptr<AnyTrainer> trainer_;
 };

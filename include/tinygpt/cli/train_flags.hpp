@@ -2,16 +2,25 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <tinygpt/cli/backend.hpp>
+#include <tinygpt/io/trainer_state.hpp>
 #include <tinygpt/train/options.hpp>
 
 namespace tinygpt::cli {
 
+/// More data to validate with: what they are called, and their directory.
+struct EvalDataset {
+  std::string name, directory;
+};
+
 struct TrainFlags {
-  std::string input_file, tokenizer, out;
+  std::string input_file, dataset_dir, tokenizer, out;
+  std::vector<EvalDataset> eval_datasets;
+  std::optional<Sampling> sampling;
   bool resume = false;
   BackendFlags backend;
   std::int64_t checkpoint_interval = 0;  ///< 0: not given
@@ -19,6 +28,17 @@ struct TrainFlags {
   /// What the user said about the options, to be applied to the defaults or to those of a checkpoint.
   std::vector<std::function<void(TrainOptions&)>> said;
 };
+
+/// NAME:DIR, of which the name becomes a part of a key in metrics.jsonl.
+inline EvalDataset parse_eval_dataset(const std::string& text) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  const auto colon = text.find(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size() || text.find_first_not_of(plain) != colon) {
+    throw UsageError("--eval-dataset-dir must be NAME:DIR, with a name of letters, digits, _ and -, not '" +
+                     printable(text) + "': see --help");
+  }
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
 
 inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defaults) {
   // One flag for one option: remembers what was said.
@@ -28,10 +48,30 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
       flags.said.push_back([member, value](TrainOptions& options) { options.*member = value; });
     });
   };
-  add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation; required", "FILE",
-           flags.input_file);
-  add_path(app, "--tokenizer", "Tokenizer to read it with: a directory or file (default the characters of the text)",
+  add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation", "FILE", flags.input_file);
+  add_path(
+      app, "--dataset-dir",
+      "Directory of tokens to train on instead: what tinygpt prepare wrote, or shards of llm.c, nanoGPT and others; "
+      "one of the two is required",
+      "DIR", flags.dataset_dir);
+  app.add_option_function<std::vector<std::string>>(
+         "--eval-dataset-dir",
+         [&flags](const std::vector<std::string>& texts) {
+           for (const auto& text : texts) flags.eval_datasets.push_back(parse_eval_dataset(text));
+         },
+         "More tokens to validate with, and a name for their loss; repeatable")
+      ->type_name("NAME:DIR")
+      ->allow_extra_args(false);
+  add_path(app, "--tokenizer",
+           "Tokenizer to read the text with, or that the dataset was made with where it has none: a directory or file "
+           "(default the characters of the text, or the dataset's)",
            "PATH", flags.tokenizer);
+  add_choice<Sampling>(
+      app, "--sampling",
+      "Which windows of the data to train on: epoch (every window once before any comes again) or random (windows that "
+      "begin anywhere)",
+      config_text::word_of(trainer_state::samplings, Sampling::epoch), trainer_state::samplings,
+      [&flags](Sampling sampling) { flags.sampling = sampling; });
   add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
   app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
@@ -65,7 +105,7 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
          shown(defaults.dropout));
   option("--eval-interval", &TrainOptions::eval_interval, positive, "Iterations between evaluations",
          std::to_string(defaults.eval_interval));
-  option("--eval-iters", &TrainOptions::eval_iters, positive_int, "Batches per evaluation, of each part of the text",
+  option("--eval-iters", &TrainOptions::eval_iters, positive_int, "Batches per evaluation, of each part of the data",
          std::to_string(defaults.eval_iters));
   add_number<std::int64_t>(app, "--checkpoint-interval", "Iterations between checkpoints", "--eval-interval", positive,
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
@@ -92,7 +132,20 @@ inline TrainOptions applied(const TrainFlags& flags, TrainOptions options) {
 }
 
 inline void check(const TrainFlags& flags, const TrainOptions& defaults) {
-  if (flags.input_file.empty()) throw UsageError("train needs --input-file FILE, the text to train on: see --help");
+  if (flags.input_file.empty() && flags.dataset_dir.empty()) {
+    throw UsageError("train needs --input-file FILE, the text to train on, or --dataset-dir DIR: see --help");
+  }
+  if (!flags.input_file.empty() && !flags.dataset_dir.empty()) {
+    throw UsageError("--input-file and --dataset-dir contradict each other: leave one of them out");
+  }
+  for (std::size_t i = 0; i < flags.eval_datasets.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (flags.eval_datasets[i].name == flags.eval_datasets[j].name) {
+        throw UsageError("--eval-dataset-dir has the name " + flags.eval_datasets[i].name +
+                         " twice: give each another");
+      }
+    }
+  }
   if (flags.out.empty()) throw UsageError("train needs --out DIR, where checkpoints are written: see --help");
   if (!flags.resume) applied(flags, defaults);
 }

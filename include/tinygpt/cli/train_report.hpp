@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <tinygpt/cli/gpu_use.hpp>
 #include <tinygpt/cli/terminal.hpp>
@@ -13,6 +15,12 @@
 #include <tinygpt/train/trainer.hpp>
 
 namespace tinygpt::cli {
+
+/// What an evaluation found, in nats per token; `others` are of --eval-dataset-dir.
+struct Losses {
+  double train = 0, validation = 0;
+  std::vector<std::pair<std::string, double>> others;
+};
 
 /// metrics.jsonl: one JSON object per line, for every iteration and for every evaluation.
 class Metrics {
@@ -27,9 +35,11 @@ class Metrics {
          ",\"tokens_per_second\":" + format("%.0f", tokens_per_second) + (gpu ? gpu->members() : "") +
          (report.skipped ? ",\"skipped\":true}" : "}"));
   }
-  void evaluation(std::int64_t step, double train_loss, double validation_loss) {
-    line("{\"step\":" + std::to_string(step) + ",\"train_loss\":" + number(train_loss) +
-         ",\"val_loss\":" + number(validation_loss) + "}");
+  void evaluation(std::int64_t step, const Losses& losses) {
+    std::string text = "{\"step\":" + std::to_string(step) + ",\"train_loss\":" + number(losses.train) +
+                       ",\"val_loss\":" + number(losses.validation);
+    for (const auto& [name, loss] : losses.others) text += ",\"val_loss_" + name + "\":" + number(loss);
+    line(text + "}");
   }
 
  private:
@@ -88,8 +98,11 @@ class TrainDisplay {
     return {rate, gpu_use_};
   }
 
-  void evaluation(std::int64_t step, double train_loss, double validation_loss) {
-    say("step " + std::to_string(step) + format(": train loss %.4f, val loss %.4f", train_loss, validation_loss));
+  void evaluation(std::int64_t step, const Losses& losses) {
+    std::string text =
+        "step " + std::to_string(step) + format(": train loss %.4f, val loss %.4f", losses.train, losses.validation);
+    for (const auto& [name, loss] : losses.others) text += ", " + name + format(" loss %.4f", loss);
+    say(text);
   }
 
   /// A line of its own, above the bar.

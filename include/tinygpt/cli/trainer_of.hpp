@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <tinygpt/cli/model.hpp>
+#include <tinygpt/data/prefetcher.hpp>
 #include <tinygpt/generate/generator.hpp>
 
 namespace tinygpt::cli {
@@ -27,7 +28,11 @@ template <Architecture M, class Context, NumbersIn where> class TrainerOf final 
     }
   }
 
-  StepReport step(const TokenStream& data) override { return trainer_.step(data); }
+  void submit(const TokenStream& data) override { trainer_.submit(ahead_of(data)); }
+  StepReport report() override { return trainer_.report(); }
+  int in_flight() const override { return trainer_.in_flight(); }
+  /// The host computes while it submits, so that a step ahead would gain nothing.
+  int steps_ahead() const override { return where == NumbersIn::foreign_memory ? 1 : 0; }
   double evaluate(const TokenStream& data) override { return trainer_.evaluate(data); }
   const TrainOptions& options() const override { return trainer_.options(); }
   std::int64_t iteration() const override { return trainer_.iteration(); }
@@ -43,9 +48,20 @@ template <Architecture M, class Context, NumbersIn where> class TrainerOf final 
   }
 
  private:
+  /// The batches of a stream, each fetched while the step before it runs.
+  const Prefetcher& ahead_of(const TokenStream& data) {
+    if (&data != ahead_of_) {
+      ahead_.emplace(data);
+      ahead_of_ = &data;
+    }
+    return *ahead_;
+  }
+
   Context ctx_;
   Trainer<M, Context> trainer_;
   ForeignMemory memory_;
+  std::optional<Prefetcher> ahead_;
+  const TokenStream* ahead_of_ = nullptr;
 };
 
 /// A Generator of M on a backend. Weights that lie elsewhere, or have another type, are copied there.

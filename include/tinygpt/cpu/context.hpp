@@ -25,6 +25,12 @@ inline int hardware_threads() {
 /// What is kept of operations that are to be repeated: nothing, they are called again.
 struct Recording {};
 
+/// A number that was copied out: nothing is done later here.
+template <class N> struct Later {
+  N value{};
+  N get() const { return value; }
+};
+
 /// Threads, and a piece of memory of its own for each of them. Every operation takes one as its first argument.
 ///
 /// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
@@ -33,6 +39,7 @@ class Context {
   using element = float;
   using accumulator = float;
   using Recording = cpu::Recording;
+  template <class N> using Later = cpu::Later<N>;
 
   /// 0 threads: as many as the machine has.
   explicit Context(int threads = 0)

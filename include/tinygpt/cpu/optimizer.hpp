@@ -32,13 +32,14 @@ inline void global_norm(Context& ctx, double* norm, std::span<const float> gradi
 }
 
 inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std::span<float> m, std::span<float> v,
-                  std::span<const float> gradients, const float* loss, const double* norm, const AdamW* hyper) {
+                  std::int64_t* updates, std::span<const float> gradients, const float* loss, const double* norm, const AdamW* hyper) {
   const AdamW& now = *hyper;
   if (!AdamW::finite(*loss, *norm)) return;
   const auto clip = static_cast<float>(now.clip_scale(*norm));
   const auto beta1 = static_cast<float>(now.beta1), beta2 = static_cast<float>(now.beta2);
-  const double correction1 = 1 - std::pow(now.beta1, static_cast<double>(now.step));
-  const double correction2 = 1 - std::pow(now.beta2, static_cast<double>(now.step));
+  const auto update_number = static_cast<double>(++*updates);
+  const double correction1 = 1 - std::pow(now.beta1, update_number);
+  const double correction2 = 1 - std::pow(now.beta2, update_number);
   const auto rate = static_cast<float>(now.learning_rate / correction1);
   const auto inv_correction2 = static_cast<float>(1 / correction2);
   const auto epsilon = static_cast<float>(now.epsilon);

@@ -18,6 +18,9 @@ template <class N> void copy_in(Context&, N* to, std::type_identity_t<std::span<
 template <class N> void copy_out(Context&, std::type_identity_t<std::span<N>> to, const N* from) {
   std::copy_n(from, to.size(), to.begin());
 }
+template <class N> void copy_out_later(Context&, Later<N>& later, const std::type_identity_t<N>* from) {
+  later.value = *from;
+}
 
 inline void fill_zero(Context& ctx, std::span<float> x) {
   for_arena_parts(ctx, static_cast<std::int64_t>(x.size()), [&](int, std::int64_t first, std::int64_t last) {

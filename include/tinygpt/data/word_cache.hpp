@@ -12,16 +12,32 @@
 
 namespace tinygpt {
 
+namespace word_key {
+
+/// A word as two numbers: its bytes, zeros, and its length.
+struct Key {
+  std::uint64_t low = 0, high = 0;
+};
+
+/// Ones where a word of each length has its bytes.
+inline constexpr std::array<Key, 16> masks = [] {
+  std::array<Key, 16> all{};
+  for (std::size_t n = 0; n < 16; ++n) {
+    all[n].low = n >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * n) - 1;
+    all[n].high = n <= 8 ? 0 : (std::uint64_t{1} << 8 * (n - 8)) - 1;
+  }
+  return all;
+}();
+
+}  // namespace word_key
+
 /// From a word of up to 15 bytes to its tokens, at most four, in one line of the processor's cache; and a second table
 /// for words of up to 62 bytes and 16 tokens. A new word takes the place of the older one of the two in its line.
 class WordCache {
  public:
   static constexpr std::size_t short_bytes = 15, short_ids = 4, long_bytes = 62, long_ids = 16;
 
-  /// A word as two numbers: its bytes, zeros, and its length.
-  struct Key {
-    std::uint64_t low = 0, high = 0;
-  };
+  using Key = word_key::Key;
 
   struct Entry {
     std::uint64_t low = 0, high = 0;  ///< as in Key, with the number of ids in the high bits of the last byte
@@ -40,9 +56,9 @@ class WordCache {
     if (std::endian::native == std::endian::little && end - word.data() >= 16) {
       std::memcpy(&key.low, word.data(), 8);
       std::memcpy(&key.high, word.data() + 8, 8);
-      // The bytes after the word are not part of it.
-      if (n < 8) key.low &= (std::uint64_t{1} << 8 * n) - 1;
-      key.high &= n <= 8 ? 0 : (std::uint64_t{1} << 8 * (n - 8)) - 1;
+      // The bytes after the word are not part of it. Lengths are hard to predict, so nothing branches on them.
+      key.low &= word_key::masks[n].low;
+      key.high &= word_key::masks[n].high;
     } else {
       char bytes[16] = {};
       std::memcpy(bytes, word.data(), n);
@@ -58,9 +74,8 @@ class WordCache {
   /// Null where the word is not there.
   const Entry* find(const Key& key) const {
     const auto& line = short_[place(key)];
-    if (line[0].holds(key)) return &line[0];
-    if (line[1].holds(key)) return &line[1];
-    return nullptr;
+    const bool second = line[1].holds(key);
+    return second || line[0].holds(key) ? &line[second] : nullptr;
   }
 
   /// At most `short_ids` ids.
@@ -88,7 +103,7 @@ class WordCache {
   }
 
  private:
-  static constexpr int short_bits = 14, long_bits = 12;  // 1 MiB and half of one
+  static constexpr int short_bits = 13, long_bits = 12;  // half a MiB each: a second-level cache holds them
   static constexpr std::uint64_t odd = 0x9E3779B97F4A7C15u;
 
   struct LongEntry {

@@ -5,13 +5,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <type_traits>
 
 #include <tinygpt/gpu/capability.cuh>
 #include <tinygpt/gpu/check.cuh>
 #include <tinygpt/gpu/device_memory.cuh>
+#include <tinygpt/gpu/later.cuh>
 #include <tinygpt/gpu/matmul_engine.cuh>
 #include <tinygpt/gpu/recording.cuh>
 #include <tinygpt/gpu/staging.cuh>
@@ -35,11 +35,10 @@ template <class E> cudaDeviceProp chosen_device(int device) {
   return properties;
 }
 
-struct DestroyStream {
-  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-};
-
 }  // namespace detail
+
+/// Bytes of a context's workspace that are not scratch.
+inline constexpr std::int64_t beside_scratch = most_matmul_workspace + Staging::bytes;
 
 /// One GPU, a stream on which operations run in order, and memory that belongs to the operation that runs. E is float
 /// or bfloat16. Not to be shared by threads.
@@ -48,15 +47,13 @@ template <class E> class Context {
   using element = E;
   using accumulator = float;
   using Recording = gpu::Recording;
+  template <class N> using Later = gpu::Later<N>;
 
   /// `device` counts as CUDA does; `workspace` is what gpu/memory.cuh says that the operations want, in bytes. Throws
   /// Error where one of them is not to be had, or cuBLASLt is not.
   explicit Context(int device = 0, std::int64_t workspace = 0)
       : properties_(detail::chosen_device<E>(device)), matmul_(properties_) {
-    cudaStream_t stream = nullptr;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    stream_.reset(stream);
-    reserve_scratch(workspace - most_matmul_workspace);  // the rest is the matrix products'
+    reserve_scratch(workspace - beside_scratch);
   }
 
   cudaStream_t stream() const { return stream_.get(); }
@@ -96,7 +93,7 @@ template <class E> class Context {
   DeviceMemory scratch_;
   Staging staging_;
   MatmulEngine matmul_;
-  std::unique_ptr<std::remove_pointer_t<cudaStream_t>, detail::DestroyStream> stream_;
+  Stream stream_;
   int scratch_changes_ = 0;
 };
 

@@ -1,9 +1,10 @@
-// What kernels are written with, beyond what CUDA C++ brings: sums over a warp or a block, vectors, shared memory.
+// What kernels are written with, beyond what CUDA C++ brings: sums over a warp, vectors, shared memory.
 //
 // How a kernel header is written, so that nvcc and the emulator of the tests (plain g++, no GPU) compile one source:
 //
-//   - Device code uses the builtins of CUDA C++ (threadIdx, __syncthreads, __shfl_xor_sync, atomicAdd, ...), this header
-//     and ptx.cuh, and nothing else: no inline PTX, no <<<>>>, no #ifdef, no cooperative groups, no CUB in a kernel.
+//   - Device code uses the builtins of CUDA C++ (threadIdx, __syncthreads, __shfl_xor_sync, atomicAdd, ...), this header,
+//     ptx.cuh and block_reduce.cuh, and nothing else: no inline PTX, no <<<>>>, no #ifdef, no cooperative groups; CUB is
+//     behind block_reduce.cuh alone.
 //   - Shared memory is one struct per kernel, taken by shared_memory<Shared>(), its size given to the launch; there are
 //     no __shared__ variables. The emulator gives each block exactly that many bytes, full of NaN: what was not written
 //     is not a number, and AddressSanitizer sees an access beyond the end.
@@ -16,7 +17,7 @@
 //   - Global memory goes through load_vec and store_vec where it can: 16 bytes at a time.
 //   - Tests run a kernel in each of emulator::several_orders and compare bits (tests/support/emulator).
 //
-//   struct RowSumShared { float partial[warps<128>]; };
+//   struct RowSumShared { BlockReduce<128, float> sum; };
 //
 //   template <class E>
 //   __global__ void __launch_bounds__(128) row_sum(float* sums, const E* x, int width) {
@@ -24,7 +25,7 @@
 //     const E* row = x + static_cast<std::int64_t>(blockIdx.x) * width;
 //     float sum = 0;
 //     for (int i = threadIdx.x; i < width; i += 128) sum += static_cast<float>(row[i]);
-//     sum = block_sum<128>(sum, shared.partial);
+//     sum = block_sum(sum, shared.sum);                                                       // gpu/block_reduce.cuh
 //     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 //   }
 //
@@ -88,45 +89,6 @@ __device__ __forceinline__ E warp_max(E value) {
     value = other > value ? other : value;
   }
   return value;
-}
-
-namespace detail {
-
-/// First each warp by itself, then every warp the results of all of them: each thread ends with the same bits.
-template <int Threads, class E, class Combine>
-__device__ __forceinline__ E block_reduce(E value, E* scratch, E neutral, Combine within_warp) {
-  static_assert(Threads % warp_size == 0 && warps<Threads> <= warp_size);
-  value = within_warp(value);
-  if constexpr (warps<Threads> > 1) {
-    if (lane_id() == 0) scratch[warp_id()] = value;
-    __syncthreads();
-    value = within_warp(lane_id() < warps<Threads> ? scratch[lane_id()] : neutral);
-    __syncthreads();
-  }
-  return value;
-}
-
-struct WarpSum {
-  template <class E> __device__ E operator()(E value) const { return warp_sum(value); }
-};
-struct WarpMax {
-  template <class E> __device__ E operator()(E value) const { return warp_max(value); }
-};
-
-}  // namespace detail
-
-/// The sum over a one-dimensional block of `Threads` threads. `scratch` is shared memory of warps<Threads> elements, free
-/// again when the function returns. All threads of the block must call it.
-template <int Threads, class E>
-__device__ __forceinline__ E block_sum(E value, E* scratch) {
-  return detail::block_reduce<Threads>(value, scratch, E(0), detail::WarpSum{});
-}
-
-/// The largest value of a block; the same conditions.
-template <int Threads, class E>
-__device__ __forceinline__ E block_max(E value, E* scratch) {
-  // A lane without a warp brings its own value, which is one of the block's: there is no least number to take.
-  return detail::block_reduce<Threads>(value, scratch, value, detail::WarpMax{});
 }
 
 // ---- Vectors

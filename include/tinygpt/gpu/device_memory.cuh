@@ -73,6 +73,20 @@ class PinnedMemory {
   std::int64_t size_ = 0;
 };
 
+/// Operations in order, beside those of other streams.
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { cudaStreamDestroy(stream_); }
+
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
 /// A mark in a stream.
 class Event {
  public:
@@ -86,6 +100,8 @@ class Event {
   void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
   /// The host waits until the stream has come to the mark; not at all where it was never recorded.
   void wait() { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  /// What the stream is given from now on waits for the mark, and the host does not.
+  void hold_back(cudaStream_t stream) { check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
   /// Milliseconds from `earlier` to this one, both reached.
   float since(const Event& earlier) const {
     float milliseconds = 0;

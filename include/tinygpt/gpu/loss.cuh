@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include <tinygpt/gpu/activation.cuh>
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/column_sums.cuh>
 #include <tinygpt/gpu/matmul.cuh>
 #include <tinygpt/ops/backend.hpp>
@@ -29,10 +30,10 @@ template <int N> __device__ __forceinline__ Vec<float, N> logits_within(Vec<floa
   return logits;
 }
 
-template <int Threads> struct LossShared { float partial[warps<Threads>]; };
+template <int Threads> struct LossShared { BlockReduce<Threads, float> row; };
 
 inline constexpr int sum_threads = 1024;
-template <int Threads> struct LossSumShared { double partial[warps<Threads>]; };
+template <int Threads> struct LossSumShared { BlockReduce<Threads, double> sum; };
 
 /// Threads for a row: a few vectors for each of them.
 constexpr int loss_threads(int width, int n) { return width <= 512 * n ? 128 : width <= 4096 * n ? 256 : 512; }
@@ -79,9 +80,9 @@ __global__ void __launch_bounds__(Threads)
       for (int i = 0; i < N; ++i) total += exp_for<E>(logits[i] - top);
     }
   }
-  const float row_top = block_max<Threads>(top, shared.partial);
+  const float row_top = block_max(top, shared.row);
   // A thread without columns has the sum 0 relative to minus infinity.
-  const float row_total = block_sum<Threads>(total * exp_for<E>(top - row_top), shared.partial);
+  const float row_total = block_sum(total * exp_for<E>(top - row_top), shared.row);
   const float lse = row_top + logf(row_total);
   if (threadIdx.x == 0) losses[row] = counts ? lse - target_logit : 0.0f;
 
@@ -126,7 +127,7 @@ __global__ void __launch_bounds__(Threads)
   double sum = 0;
 #pragma unroll 4
   for (std::int64_t i = threadIdx.x; i < n; i += Threads) sum += static_cast<double>(losses[i]);
-  sum = block_sum<Threads>(sum, shared.partial);
+  sum = block_sum(sum, shared.sum);
   if (threadIdx.x == 0) *loss += static_cast<float>(sum * scale);
 }
 

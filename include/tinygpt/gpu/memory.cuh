@@ -1,5 +1,5 @@
-// What the gpu backend allocates beside the arenas, in bytes: the scratch that operations share, and the workspace of
-// matrix products. Twin of cpu/memory.hpp.
+// What the gpu backend allocates beside the arenas, in bytes: the scratch that operations share, the workspace of
+// matrix products, and the ring through which batches come. Twin of cpu/memory.hpp.
 #pragma once
 
 #include <algorithm>
@@ -28,16 +28,16 @@ constexpr std::int64_t train_workspace(const Config& c, int batch, int time) {
       linear_scratch(tokens, c.embd),
       linear_scratch(tokens, c.ffn_in_width()),
       attention_backward_scratch(batch, time, c.query_heads),
-      loss_scratch(logits_rows(c, tokens), c.vocab),
+      loss_scratch(logits_rows(c, tokens, storage_of(bf16)), c.vocab),  // in float32 they are fewer
       global_norm_scratch(parameters),
       adamw_scratch(),
   });
-  return scratch + most_matmul_workspace;
+  return scratch + beside_scratch;
 }
 
 /// What it wants for generation.
 constexpr std::int64_t generate_workspace(const Config& c) {
-  return decode_attention_scratch(c.ctx, c.query_heads, c.kv_heads, c.head_dim) + most_matmul_workspace;
+  return decode_attention_scratch(c.ctx, c.query_heads, c.kv_heads, c.head_dim) + beside_scratch;
 }
 
 }  // namespace tinygpt::gpu

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/dropout.cuh>
 #include <tinygpt/gpu/partials.cuh>
 #include <tinygpt/gpu/rows.cuh>
@@ -45,7 +46,7 @@ template <class E, int C> using NormForward = NormTeam<E, C, 32, 1>;
 /// Fewer elements, as a lane has two sums for each as well, and three tensors to wait for.
 template <class E, int C> using NormBackward = NormTeam<E, C, sizeof(E) == 2 ? 24 : 16, 2>;
 
-template <class E, int C> struct NormShared { float partial[NormForward<E, C>::team_warps]; };
+template <class E, int C> struct NormShared { BlockReduce<NormForward<E, C>::lanes, float> sum; };
 
 /// x = residual_in + dropout(branch), stored, or x = residual_in where there is no branch; then normed = norm(x). Of x
 /// the stored number is normalised, so that norm of a residual that was kept gives the same bits.
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(NormForward<E, C>::threads)
   auto& shared = shared_memory<NormShared<E, C>>();
   const auto team_sum = [&](float value) {
     if constexpr (Team::team_warps == 1) return warp_sum(value);
-    return block_sum<Team::lanes>(value, shared.partial);
+    return block_sum(value, shared.sum);
   };
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * Team::teams + Team::team();
   if (row < rows) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <span>
 
+#include <tinygpt/gpu/block_reduce.cuh>
 #include <tinygpt/gpu/context.cuh>
 #include <tinygpt/gpu/launch.cuh>
 #include <tinygpt/gpu/rows.cuh>
@@ -15,9 +16,7 @@ namespace tinygpt::gpu {
 
 inline constexpr int norm_sum_threads = 256;
 
-struct NormSumShared {
-  double partial[warps<1024>];
-};
+template <int Threads> struct NormSumShared { BlockReduce<Threads, double> sum; };
 
 /// How many blocks sum the squares of n numbers: a function of n alone, so that the bits are, too.
 constexpr std::int64_t norm_parts(std::int64_t n) {
@@ -29,7 +28,7 @@ constexpr std::int64_t norm_parts(std::int64_t n) {
 /// A thread adds in float what it reads (at most a few thousand squares), a block in double.
 template <int Threads>
 __global__ void __launch_bounds__(Threads) norm_sum_kernel(double* sums, const float* x, std::int64_t size) {
-  auto& shared = shared_memory<NormSumShared>();
+  auto& shared = shared_memory<NormSumShared<Threads>>();
   Vec<float, 4> squares = {};
   const std::int64_t stride = global_threads() * 4;
 #pragma unroll 4
@@ -41,16 +40,16 @@ __global__ void __launch_bounds__(Threads) norm_sum_kernel(double* sums, const f
   const std::int64_t rest = size / 4 * 4 + global_thread();
   if (rest < size) squares[0] = fmaf(x[rest], x[rest], squares[0]);
   const auto own = static_cast<double>((squares[0] + squares[1]) + (squares[2] + squares[3]));
-  const double sum = block_sum<Threads>(own, shared.partial);
+  const double sum = block_sum(own, shared.sum);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 template <int Threads>
 __global__ void __launch_bounds__(Threads) norm_root_kernel(double* norm, const double* sums, std::int64_t parts) {
-  auto& shared = shared_memory<NormSumShared>();
+  auto& shared = shared_memory<NormSumShared<Threads>>();
   double sum = 0;
   for (std::int64_t part = threadIdx.x; part < parts; part += Threads) sum += sums[part];
-  sum = block_sum<Threads>(sum, shared.partial);
+  sum = block_sum(sum, shared.sum);
   if (threadIdx.x == 0) *norm = sqrt(sum);
 }
 
@@ -66,9 +65,9 @@ void global_norm(Context<E>& ctx, double* norm, std::type_identity_t<std::span<c
   const std::int64_t parts = norm_parts(size);
   auto* const sums = static_cast<double*>(ctx.scratch(global_norm_scratch(size)));
   launch<norm_sum_kernel<norm_sum_threads>>(
-      Grid{static_cast<unsigned>(parts), norm_sum_threads, sizeof(NormSumShared), ctx.stream()}, sums, gradients.data(),
-      size);
-  launch<norm_root_kernel<1024>>(Grid{1, 1024, sizeof(NormSumShared), ctx.stream()}, norm, sums, parts);
+      Grid{static_cast<unsigned>(parts), norm_sum_threads, sizeof(NormSumShared<norm_sum_threads>), ctx.stream()}, sums,
+      gradients.data(), size);
+  launch<norm_root_kernel<1024>>(Grid{1, 1024, sizeof(NormSumShared<1024>), ctx.stream()}, norm, sums, parts);
 }
 
 /// What an update is made of, computed once in double: the same for every parameter.
@@ -78,13 +77,17 @@ struct AdamWNow {
   std::int64_t decay_end;
 };
 
-/// One thread of a warp. A template, so that a header may hold it.
+/// One thread of a warp; counts the update. A template, so that a header may hold it.
 template <class Hyper>
-__global__ void adamw_now_kernel(AdamWNow* now, const float* loss, const double* norm, const Hyper* hyper) {
+__global__ void adamw_now_kernel(AdamWNow* now, std::int64_t* updates, const float* loss, const double* norm,
+                                 const Hyper* hyper) {
   if (threadIdx.x == 0) {
     const AdamW h = *hyper;
-    const double correction1 = 1 - pow(h.beta1, static_cast<double>(h.step));
-    const double correction2 = 1 - pow(h.beta2, static_cast<double>(h.step));
+    const std::int64_t number = *updates + 1;
+    const bool finite = AdamW::finite(static_cast<double>(*loss), *norm);
+    if (finite) *updates = number;
+    const double correction1 = 1 - pow(h.beta1, static_cast<double>(number));
+    const double correction2 = 1 - pow(h.beta2, static_cast<double>(number));
     now->clip = static_cast<float>(h.clip_scale(*norm));
     now->beta1 = static_cast<float>(h.beta1);
     now->beta2 = static_cast<float>(h.beta2);
@@ -94,7 +97,7 @@ __global__ void adamw_now_kernel(AdamWNow* now, const float* loss, const double*
     now->inv_correction2 = static_cast<float>(1 / correction2);
     now->epsilon = static_cast<float>(h.epsilon);
     now->kept = static_cast<float>(1 - h.learning_rate * h.weight_decay);
-    now->finite = AdamW::finite(static_cast<double>(*loss), *norm) ? 1 : 0;
+    now->finite = finite ? 1 : 0;
     now->decay_end = h.decay_end;
   }
 }
@@ -144,14 +147,14 @@ constexpr std::int64_t adamw_scratch() { return static_cast<std::int64_t>(sizeof
 /// weights. Does nothing where *loss or *norm is not finite. Bytes 28 (float) or 30 (bfloat16) per parameter.
 template <class E>
 void adamw(Context<E>& ctx, std::type_identity_t<std::span<E>> weights, std::type_identity_t<std::span<float>> masters,
-           std::type_identity_t<std::span<float>> m, std::type_identity_t<std::span<float>> v,
+           std::type_identity_t<std::span<float>> m, std::type_identity_t<std::span<float>> v, std::int64_t* updates,
            std::type_identity_t<std::span<const float>> gradients, const float* loss, const double* norm,
            const AdamW* hyper) {
   const auto size = static_cast<std::int64_t>(weights.size());
   auto* const now = static_cast<AdamWNow*>(ctx.scratch(adamw_scratch()));
   float* own = masters.data();
   if constexpr (std::is_same_v<E, float>) own = weights.data();
-  launch<adamw_now_kernel<AdamW>>(Grid{1, warp_size, 0, ctx.stream()}, now, loss, norm, hyper);
+  launch<adamw_now_kernel<AdamW>>(Grid{1, warp_size, 0, ctx.stream()}, now, updates, loss, norm, hyper);
   launch<adamw_kernel<E>>(Grid{blocks_for(size, 4 * adamw_threads), adamw_threads, 0, ctx.stream()}, weights.data(),
                           own, m.data(), v.data(), gradients.data(), now, size);
 }

@@ -37,6 +37,11 @@ template <class E, class N> void copy_out(Context<E>& ctx, std::type_identity_t<
   check(cudaStreamSynchronize(ctx.stream()), "cudaStreamSynchronize");
 }
 
+/// Waits for nothing.
+template <class E, class N> void copy_out_later(Context<E>& ctx, Later<N>& later, const std::type_identity_t<N>* from) {
+  later.copy(from, ctx.stream());
+}
+
 template <class E, class Operations> void replay(Context<E>& ctx, Recording& recording, Operations&& operations) {
   recording.replay(ctx.stream(), ctx.scratch_changes(), operations);
 }

@@ -21,7 +21,7 @@ using Json = nlohmann::json;
 
 /// "FILE is damaged: FAULT: use another copy", the sentence for a file that is not what it should be.
 inline DamagedFile damaged(const std::filesystem::path& path, std::string_view fault) {
-  return DamagedFile(path.string() + " is damaged: " + std::string(fault) + ": use another copy of the model");
+  return DamagedFile(path.string() + " is damaged: " + std::string(fault) + ": use another copy");
 }
 
 /// Parses a JSON object. Nesting deeper than 32, a repeated key, invalid UTF-8 or anything after the end is an error.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <tinygpt/io/json.hpp>
+#include <tinygpt/io/tensor_map.hpp>
 
 namespace tinygpt {
 
@@ -41,12 +42,6 @@ template <class E, class F> void in_pieces(std::span<E> part, F&& f) {
 }
 
 }  // namespace safetensors
-
-/// How numbers come out of the memory in which a tensor's parts lie, and go into it, where that is not the host's.
-struct ForeignMemory {
-  std::function<void(std::span<float> to, const float* from)> read;
-  std::function<void(float* to, std::span<const float> from)> write;
-};
 
 /// Writes a whole file; finish() is left to the caller. `memory`: where the parts lie; null for the host's.
 inline void write_safetensors(OutputFile& file, std::vector<NamedTensor<const float>> tensors,

@@ -36,15 +36,29 @@ class ShardWriter {
       throw Error("cannot write " + path_.string() + ": a shard has at most " +
                   std::to_string(shard::llmc_most_tokens) + " tokens: write more and smaller shards");
     }
-    for (const std::int32_t id : tokens) {
-      if (id < 0 || id > most) {
-        throw Error("cannot write " + path_.string() + ": token " + std::to_string(tokens_) + " is " +
-                    std::to_string(id) + ", but such a shard holds ids from 0 to " + std::to_string(most) +
-                    ": write 32-bit tokens");
+    std::uint32_t largest = 0;
+    for (const std::int32_t id : tokens) largest = std::max(largest, static_cast<std::uint32_t>(id));
+    if (largest > static_cast<std::uint32_t>(most)) {
+      const auto bad = [&](std::int32_t id) { return id < 0 || id > most; };
+      const auto at = std::find_if(tokens.begin(), tokens.end(), bad);
+      throw Error("cannot write " + path_.string() + ": token " + std::to_string(tokens_ + (at - tokens.begin())) +
+                  " is " + std::to_string(*at) + ", but such a shard holds ids from 0 to " + std::to_string(most) +
+                  ": write 32-bit tokens");
+    }
+    while (!tokens.empty()) {
+      const auto now = tokens.first(std::min(tokens.size(), (buffer_.size() - filled_) / width));
+      std::byte* const to = buffer_.data() + filled_;
+      if (width == 2) {
+        for (std::size_t i = 0; i < now.size(); ++i) {
+          const auto id = static_cast<std::uint16_t>(now[i]);
+          std::memcpy(to + 2 * i, &id, 2);
+        }
+      } else {
+        std::memcpy(to, now.data(), now.size_bytes());
       }
-      std::memcpy(buffer_.data() + filled_, &id, width);  // little-endian: the low bytes come first
-      filled_ += width;
-      ++tokens_;
+      filled_ += now.size() * width;
+      tokens_ += static_cast<std::int64_t>(now.size());
+      tokens = tokens.subspan(now.size());
       if (filled_ == buffer_.size()) flush();
     }
   }

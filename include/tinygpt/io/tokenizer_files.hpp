@@ -71,6 +71,27 @@ inline Tokenizer tokenizer_from_vocab_and_merges(const Json& vocab_json, const s
                       merges_path);
 }
 
+/// The contents of both files.
+struct VocabAndMerges {
+  std::string vocab, merges;
+};
+
+/// They say neither pattern nor special tokens: throws where what would be read is not what is written.
+inline VocabAndMerges vocab_and_merges(const Tokenizer& tokenizer) {
+  const std::vector<std::string> texts = token_texts(tokenizer);
+  VocabAndMerges files{"{" + vocab_members(texts, "  ") + "\n}\n", "#version: 0.2\n"};
+  for (const Merge& m : tokenizer.vocabulary().merges()) {
+    files.merges += texts[static_cast<std::size_t>(m.left)] + " " + texts[static_cast<std::size_t>(m.right)] + "\n";
+  }
+  const auto [vocab, merges] = tokenizer_files::pairs[0];
+  if (tokenizer_from_vocab_and_merges(parse_json(files.vocab, vocab), vocab, files.merges, merges) != tokenizer) {
+    throw Error(
+        "a vocabulary and merges alone cannot say what this tokenizer does, whose pattern or special tokens are not as "
+        "in GPT-2: write tokenizer.json instead");
+  }
+  return files;
+}
+
 /// The tokenizer at a path: one of its files, a directory that holds them, a model's, or that of a training run.
 inline Tokenizer load_tokenizer(const std::filesystem::path& path) {
   namespace files = tokenizer_files;
@@ -107,36 +128,29 @@ inline Tokenizer load_tokenizer(const std::filesystem::path& path) {
   return tokenizer_from_json(files::read(path), path);
 }
 
+/// What save_tokenizer writes.
+inline std::vector<const char*> tokenizer_file_names(TokenizerFiles layout) {
+  if (layout == TokenizerFiles::tokenizer_json) return {"tokenizer.json"};
+  const auto& pair = tokenizer_files::pairs[layout == TokenizerFiles::openai ? 1 : 0];
+  return {pair.vocab, pair.merges};
+}
+
 /// Writes the files of a tokenizer into a directory, which is made where it is not there. Each file is whole or as it
 /// was. Throws where the layout cannot say what the tokenizer does.
 inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& directory,
                            TokenizerFiles layout = TokenizerFiles::tokenizer_json) {
-  const Vocabulary& vocabulary = tokenizer.vocabulary();
-  std::vector<std::pair<std::string, std::string>> files;
+  std::vector<std::string> contents;
   if (layout == TokenizerFiles::tokenizer_json) {
-    files.emplace_back("tokenizer.json", tokenizer_json_text(tokenizer));
+    contents.push_back(tokenizer_json_text(tokenizer));
   } else {
-    const auto& names = tokenizer_files::pairs[layout == TokenizerFiles::openai ? 1 : 0];
-    const std::vector<std::string> texts = token_texts(tokenizer);
-    std::string merges = "#version: 0.2\n";
-    for (const Merge& m : vocabulary.merges()) {
-      merges += texts[static_cast<std::size_t>(m.left)] + " " + texts[static_cast<std::size_t>(m.right)] + "\n";
-    }
-    std::string vocab = "{" + vocab_members(texts, "  ") + "\n}\n";
-    // They say neither pattern nor special tokens: what would be read must be what is written.
-    if (tokenizer_from_vocab_and_merges(parse_json(vocab, names.vocab), names.vocab, merges, names.merges) !=
-        tokenizer) {
-      throw Error(std::string(names.vocab) + " and " + names.merges +
-                  " cannot hold this tokenizer, whose pattern or special tokens are not as in GPT-2: write "
-                  "tokenizer.json instead");
-    }
-    files.emplace_back(names.vocab, std::move(vocab));
-    files.emplace_back(names.merges, std::move(merges));
+    VocabAndMerges both = vocab_and_merges(tokenizer);
+    contents = {std::move(both.vocab), std::move(both.merges)};
   }
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) throw file_error("create", directory, error.value());
-  for (const auto& [name, content] : files) write_file_atomically(directory / name, content);
+  const auto names = tokenizer_file_names(layout);
+  for (std::size_t i = 0; i < names.size(); ++i) write_file_atomically(directory / names[i], contents[i]);
 }
 
 }  // namespace tinygpt

@@ -103,10 +103,10 @@ class Reader {
       if (!dropout->is_number()) fault("'model.dropout' must be a number");
       if (dropout->get<double>() != 0) refuse("dropout");
     }
-    for (const char* const key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-      const Json* const found = present(model, key);
-      if (found && !found->is_string()) fault("'model." + std::string(key) + "' must be a text");
-      if (found && !found->get_ref<const std::string&>().empty()) refuse("a " + std::string(key));
+    for (const std::string key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      const Json* const found = present(model, key.c_str());
+      if (found && !found->is_string()) fault("'model." + key + "' must be a text");
+      if (found && !found->get_ref<const std::string&>().empty()) refuse((key[0] == 'e' ? "an " : "a ") + key);
     }
   }
 
@@ -275,7 +275,11 @@ inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
   comma = "";
   for (const Merge& m : vocabulary.merges()) {
     const auto text = [&](std::int32_t id) -> const std::string& { return texts[static_cast<std::size_t>(id)]; };
-    out += comma + ("\n      " + Json(text(m.left) + " " + text(m.right)).dump());
+    // In one text, as every version of the library reads it; but one that looks like the line of a version is passed
+    // over.
+    const bool apart = text(m.left).starts_with("#version");
+    const Json merge = apart ? Json::array({text(m.left), text(m.right)}) : Json(text(m.left) + " " + text(m.right));
+    out += comma + ("\n      " + merge.dump());
     comma = ",";
   }
   return out += "\n    ]\n  }\n}\n";

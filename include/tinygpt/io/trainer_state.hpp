@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/io/config_json.hpp>
 #include <tinygpt/train/options.hpp>
 
@@ -18,10 +19,14 @@ struct TrainerState {
   std::int64_t checkpoint_interval = 0;
   std::optional<double> last_validation_loss, best_validation_loss;
   std::int64_t data_bytes = 0;    ///< length of the corpus
-  std::uint32_t data_crc32c = 0;  ///< and its fingerprint: going on with another text would be another run
+  std::uint32_t data_crc32c = 0;  ///< and its fingerprint: going on with other data would be another run
+  Sampling sampling = Sampling::epoch;
+  std::int64_t windows_drawn = 0;  ///< for training: the next batch begins with the window of this number
 };
 
 namespace trainer_state {
+
+inline constexpr config_text::Words<Sampling, 2> samplings{{{Sampling::epoch, "epoch"}, {Sampling::random, "random"}}};
 
 /// Calls f(name, member) for every option that is a number, the seed included.
 template <class Options, class F> void for_each_option(Options& o, F&& f) {
@@ -67,7 +72,11 @@ inline Json trainer_state_to_json(const TrainerState& state) {
           {"checkpoint_interval", state.checkpoint_interval},
           {"last_validation_loss", trainer_state::loss_to_json(state.last_validation_loss)},
           {"best_validation_loss", trainer_state::loss_to_json(state.best_validation_loss)},
-          {"data", {{"bytes", state.data_bytes}, {"crc32c", crc_text(state.data_crc32c)}}}};
+          {"data",
+           {{"bytes", state.data_bytes},
+            {"crc32c", crc_text(state.data_crc32c)},
+            {"sampling", config_text::word_of(trainer_state::samplings, state.sampling)},
+            {"windows_drawn", state.windows_drawn}}}};
 }
 
 inline TrainerState trainer_state_from_json(const Json& json, const std::filesystem::path& path) {
@@ -106,6 +115,16 @@ inline TrainerState trainer_state_from_json(const Json& json, const std::filesys
     throw damaged(path, "'crc32c' must be eight hexadecimal digits");
   }
   state.data_crc32c = static_cast<std::uint32_t>(std::stoul(crc, nullptr, 16));
+  if (data.contains("sampling")) {
+    state.sampling = config_text::kind_of(trainer_state::samplings, data, "sampling", path);
+    state.windows_drawn = member<std::int64_t>(data, "windows_drawn", path);
+  } else {  // written before there was a choice
+    state.sampling = Sampling::random;
+    if (__builtin_mul_overflow(state.iteration, std::int64_t{o.batch_size} * o.grad_accum_steps, &state.windows_drawn)) {
+      throw damaged(path, "'iteration' is too large");
+    }
+  }
+  if (state.windows_drawn < 0) throw damaged(path, "'windows_drawn' must be 0 or more");
   return state;
 }
 

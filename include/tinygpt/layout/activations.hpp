@@ -45,9 +45,13 @@ struct BufferRow {
   std::int64_t offset = 0;  ///< byte of the first copy
 };
 
-/// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory.
-constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens) {
-  return std::min(tokens, std::max<std::int64_t>(256, (std::int64_t{1} << 21) / c.vocab));
+/// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory. What is more than
+/// enough on a CPU (8 MiB in float32, or 256 rows) keeps a GPU waiting for memory: with every chunk all of the head's
+/// gradient is read and written, and a GPU has some hundred FLOPs for each byte. Precision says which it is, as bf16 is
+/// trained on GPUs alone: 256 MiB there.
+constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens, Storage storage = {}) {
+  const std::int64_t numbers = storage == storage_of(bf16) ? 1 << 27 : 1 << 21;
+  return std::min(tokens, std::max<std::int64_t>(256, numbers / c.vocab));
 }
 
 /// What a batch of B x T tokens needs; the same constexpr arithmetic lays the arena out and answers questions about it.
@@ -96,7 +100,7 @@ class ActivationPlan {
       add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width(), e);
       phase_ends();
     }
-    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n) : 1) * c.vocab, e);
+    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n, storage) : 1) * c.vocab, e);
     phase_ends();
     end_ = end;
   }

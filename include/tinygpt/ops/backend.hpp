@@ -45,13 +45,16 @@
 //                      the same, and the gradient of loss, in chunks as long as `logits` has rows
 //
 //   global_norm      (norm; gradients)                    the 2-norm of a whole arena of gradients
-//   adamw            (weights, masters, m, v; gradients, loss, norm, hyper)
+//   adamw            (weights, masters, m, v, updates; gradients, loss, norm, hyper)
 //                      updates the masters and rounds them to weights; where the two types are one, masters is empty and
-//                      weights are updated; does nothing where *loss or *norm is not finite
+//                      weights are updated; ++*updates, which corrects the moments' bias; does nothing where *loss or
+//                      *norm is not finite
 //
 //   allocate         (bytes)                              zeroed memory that frees itself; data() is its std::byte*
 //   copy_in, copy_out (to; from)                          host span -> memory (the span is free again on return);
 //                                                         memory -> host span, which waits for all operations before it
+//   copy_out_later   (later; from)                        one number, whose copy waits for all operations before it;
+//                                                         later.get() waits for the copy, and for nothing after it
 //   fill_zero        (span)
 //   convert          (to; from)                           elements of accumulators, rounded to nearest even
 //   replay           (recording, operations)              calls operations(), or repeats what its first call recorded:
@@ -87,7 +90,6 @@ struct AdamW {
   double epsilon = 1e-8;
   double weight_decay = 0.1;
   double grad_clip = 1.0;      ///< largest global norm of the gradient; 0 for no clipping
-  std::int64_t step = 1;       ///< 1 for the first update
   std::int64_t decay_end = 0;  ///< weights [0, decay_end) decay
 
   /// What gradients of global norm `norm` are multiplied by.
@@ -119,7 +121,8 @@ concept Backend =
              Tensor<S, FfnRows, C> d_ffn_w, Tensor<S, FfnRows> d_ffn_b, Tensor<S, C, Ffn<8>> d_out_w,
              //
              TokenIds ids, Dropout dropout, Deferred<int> first, S* loss, double* norm_of_gradient, std::span<E> elements,
-             std::span<S> sums, const AdamW* hyper, std::int32_t* place, std::span<std::int32_t> host,
+             std::span<S> sums, const AdamW* hyper, std::int64_t* updates, std::int32_t* place,
+             std::span<std::int32_t> host, typename Context::template Later<double> later,
              typename Context::Recording recording) {
       embed(ctx, x, ids, read(embedding), read(positions), first, dropout);
       embed_backward(ctx, d_embedding, d_positions, x, ids, dropout);
@@ -140,10 +143,12 @@ concept Backend =
       loss_head(ctx, loss, stat, logits, x, read(embedding), v_bias, ids, 1.0);
       loss_head_gradient(ctx, loss, stat, x, d_embedding, d_v_bias, logits, x, embedding, v_bias, ids, 1.0);
       global_norm(ctx, norm_of_gradient, sums);
-      adamw(ctx, elements, sums, sums, sums, sums, loss, norm_of_gradient, hyper);
+      adamw(ctx, elements, sums, sums, sums, updates, sums, loss, norm_of_gradient, hyper);
       { allocate(ctx, std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
       copy_in(ctx, place, host);
       copy_out(ctx, host, place);
+      copy_out_later(ctx, later, norm_of_gradient);
+      { later.get() } -> std::convertible_to<double>;
       fill_zero(ctx, sums);
       fill_zero(ctx, elements);
       convert(ctx, elements, sums);

@@ -110,7 +110,7 @@ template <class Wanted> class LogQueue final : public Queue {
 /// From shards that were prepared before: what lies between two end-of-text tokens, or a piece of it.
 class ShardQueue final : public Queue {
  public:
-  static constexpr std::size_t longest_piece = 8192;
+  static constexpr std::size_t longest_piece = 1024;
 
   /// `end_of_text` below 0: there is none.
   ShardQueue(std::vector<TokenShard> shards, std::int32_t end_of_text)

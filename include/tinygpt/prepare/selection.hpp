@@ -121,6 +121,7 @@ class ValidationSet {
     const auto at = find(text);
     return at != texts_.end() && !removed_[static_cast<std::size_t>(at - texts_.begin())];
   }
+  bool none_added() const { return texts_.empty(); }
   bool empty() const { return std::find(removed_.begin(), removed_.end(), false) == removed_.end(); }
 
  private:

@@ -11,11 +11,18 @@ namespace tinygpt::reference {
 /// What is kept of operations that are to be repeated.
 struct Recording {};
 
+/// A number that was copied out: nothing is done later here.
+template <class N> struct Later {
+  N value{};
+  N get() const { return value; }
+};
+
 /// The definition of correct: any scalar S, one thread, every intermediate result materialised, no cleverness.
 template <class S> struct Context {
   using element = S;
   using accumulator = S;
   using Recording = reference::Recording;
+  template <class N> using Later = reference::Later<N>;
 };
 
 template <class E>

@@ -21,6 +21,9 @@ template <class S, class N>
 void copy_out(Context<S>&, std::type_identity_t<std::span<N>> to, const N* from) {
   std::copy_n(from, to.size(), to.begin());
 }
+template <class S, class N> void copy_out_later(Context<S>&, Later<N>& later, const std::type_identity_t<N>* from) {
+  later.value = *from;
+}
 
 template <class S> void fill_zero(Context<S>&, std::type_identity_t<std::span<S>> x) {
   for (S& number : x) number = S(0);

@@ -5,7 +5,7 @@ set(tinygpt_emulator_dir ${CMAKE_CURRENT_LIST_DIR})
 # tinygpt_emulate(TARGET [SANITIZERS]): the *.cuh that the target includes become host code. SANITIZERS: address,undefined
 # finds accesses beyond what was allocated, thread finds a barrier that is missing.
 function(tinygpt_emulate TARGET)
-  # Before everything else: its files hide <cuda_runtime.h>, gpu/ptx.cuh and gpu/launch.cuh.
+  # Before everything else: its files hide <cuda_runtime.h>, gpu/ptx.cuh, gpu/block_reduce.cuh and gpu/launch.cuh.
   target_include_directories(${TARGET} BEFORE PRIVATE ${tinygpt_emulator_dir})
   target_link_libraries(${TARGET} PRIVATE Boost::context)
   # Kernels are written for nvcc, which knows #pragma unroll and does not reason from the types of accesses.

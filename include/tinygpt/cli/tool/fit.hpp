@@ -6,6 +6,7 @@
 namespace tinygpt::cli::tool {
 
 struct FitFlags {
+  static constexpr const char *command = "fit", *about = "Say which presets train in how much memory";
   std::string memory, data_size, tokens, family;
   std::optional<Precision> precision;
   std::optional<BackendKind> backend;

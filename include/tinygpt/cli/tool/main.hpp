@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/tool/data.hpp>
 #include <tinygpt/cli/tool/fit.hpp>
 #include <tinygpt/cli/tool/new.hpp>
 #include <tinygpt/cli/tool/params.hpp>
@@ -18,54 +20,45 @@
 
 namespace tinygpt::cli::tool {
 
-inline const std::vector<std::string> command_names{"presets", "params",  "fit",      "validate",
-                                                    "new",     "prepare", "tokenizer"};
+/// What each command was told; a command is what is here.
+using Commands =
+    std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags, PrepareFlags, DataFlags>;
+
+inline std::vector<std::string> command_names() {
+  return std::apply([](const auto&... each) { return std::vector<std::string>{each.command...}; }, Commands());
+}
 
 inline Exit dispatch(int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "";
-  if (!first.empty() && first[0] != '-' &&
-      std::find(command_names.begin(), command_names.end(), first) == command_names.end()) {
-    become_preset(first, command_names, argv);
+  const auto names = command_names();
+  if (!first.empty() && first[0] != '-' && std::find(names.begin(), names.end(), first) == names.end()) {
+    become_preset(first, names, argv);
   }
-  CLI::App app("Which model, and will it fit?", "tinygpt");
+  CLI::App app("Which model, and will it fit? And the data to train it on.", "tinygpt");
   app.footer(
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong.");
 
-  std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, PrepareFlags, TokenizerFlags> flags;
-  const char* const about[] = {"List the presets, or show one in full",
-                               "Count the parameters of a model, part by part",
-                               "Say which presets train in how much memory",
-                               "Find every mistake in a JSON config",
-                               "Turn a JSON config into a C++ header",
-                               "Turn text into a dataset to train on",
-                               "Learn a tokenizer; turn text into tokens and back"};
-  std::vector<CLI::App*> commands;
-  std::apply(
-      [&](auto&... each) {
-        const auto add = [&](auto& f) {
-          const std::size_t i = commands.size();
-          commands.push_back(app.add_subcommand(command_names[i], about[i]));
-          add_flags(*commands.back(), f);
-        };
-        (add(each), ...);
-      },
-      flags);
+  Commands commands;
+  std::vector<CLI::App*> apps;
+  const auto add = [&](auto& flags) {
+    apps.push_back(app.add_subcommand(flags.command, flags.about));
+    add_flags(*apps.back(), flags);
+  };
+  std::apply([&](auto&... each) { (add(each), ...); }, commands);
   if (!parse(app, normalised(argc, argv))) return Exit::done;
 
-  Exit exit = Exit::wrong_command_line;
-  std::size_t i = 0;
-  bool found = false;
-  const auto run_one = [&](auto& f) {
-    if (!commands[i++]->parsed()) return;
-    found = true;
-    exit = run(f);
+  std::optional<Exit> exit;
+  auto typed = apps.begin();
+  const auto run_one = [&](auto& flags) {
+    if ((*typed++)->parsed()) exit = run(flags);
   };
-  std::apply([&](auto&... each) { (run_one(each), ...); }, flags);
-  if (!found)
-    throw UsageError(
-        "a command is missing: write presets, params, fit, validate, new, prepare or tokenizer, or --help");
-  return exit;
+  std::apply([&](auto&... each) { (run_one(each), ...); }, commands);
+  if (exit) return *exit;
+  std::string choices;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    choices += (i == 0 ? "" : i + 1 < names.size() ? ", " : " or ") + names[i];
+  throw UsageError("a command is missing: write " + choices + ", or --help");
 }
 
 /// The whole program.

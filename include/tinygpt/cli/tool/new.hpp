@@ -8,6 +8,7 @@
 namespace tinygpt::cli::tool {
 
 struct NewFlags {
+  static constexpr const char *command = "new", *about = "Turn a JSON config into a C++ header";
   std::string file, name, out;
   bool json = false;
 };

@@ -8,6 +8,7 @@
 namespace tinygpt::cli::tool {
 
 struct ParamsFlags {
+  static constexpr const char *command = "params", *about = "Count the parameters of a model, part by part";
   std::string preset, config;
   bool interactive = false, show_formula = false, json = false;
   ArchitectureFlags architecture;

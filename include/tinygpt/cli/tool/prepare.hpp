@@ -12,6 +12,8 @@
 #include <tinygpt/cli/tool/prepare_flags.hpp>
 #include <tinygpt/cli/tool/prepare_report.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
+#include <tinygpt/prepare/assemble_sources.hpp>
+#include <tinygpt/prepare/mix.hpp>
 
 namespace tinygpt::cli::tool {
 namespace preparation {
@@ -125,8 +127,8 @@ inline Exit from_sources(PrepareFlags& flags) {
   flags.job.sources = sources(flags);
   Display display(flags.json);
   WorkDirectory work(flags.out);
-  std::optional<Json> before;
-  if (flags.append) before = read_json(std::filesystem::path(flags.out) / "dataset.json");
+  std::optional<Dataset> before;
+  if (flags.append) before = read_dataset(flags.out);
   const Tokenizer tokenizer = tokenizer_for(flags);
   prepare::Encoding encoding(work.path(), flags.job, tokenizer);
   if (encoding.chunks_known() > 0) display.say("going on where an earlier run of this command was stopped");
@@ -138,10 +140,32 @@ inline Exit from_sources(PrepareFlags& flags) {
     std::printf("stopped; what is done is kept in %s: the same command goes on from there\n", work.path().c_str());
     return static_cast<Exit>(128 + signals.received());
   }
-  const auto report = prepare::assemble_sources(flags.out, before ? &*before : nullptr, flags.job, encoding, tokenizer,
-                                                flags.options, [&](std::int64_t tokens) { display.writing(tokens); });
+  const auto report =
+      prepare::assemble_sources(flags.out, before ? &before->json : nullptr, flags.job, encoding, tokenizer,
+                                flags.options, [&](std::int64_t tokens) { display.writing(tokens); });
   work.remove();
   return finish(report, flags, tokenizer, display);
+}
+
+inline Exit from_datasets(const PrepareFlags& flags) {
+  std::vector<prepare::Ingredient> ingredients;
+  std::vector<double> weights;
+  for (const std::string& text : flags.mix) {
+    const auto [directory, weight] = weighted("--mix", text);
+    weights.push_back(weight);
+    if (weight > 0) ingredients.push_back({directory, weight});
+  }
+  refuse_zero_weights("--mix", weights);
+  Display display(flags.json);
+  const prepare::Mixed mixed = prepare::assemble_mix(flags.out, ingredients, flags.options, flags.job.threads,
+                                                     [&](std::int64_t tokens) { display.writing(tokens); });
+  if (mixed.crossing > 0) {
+    display.say(
+        "! " + grouped(mixed.crossing) +
+        " texts are for training in one of these datasets and for validation in another: the validation loss will "
+        "look better than it is");
+  }
+  return finish(mixed.report, flags, mixed.tokenizer, display);
 }
 
 }  // namespace preparation
@@ -151,7 +175,7 @@ inline Exit run(PrepareFlags& flags) {
   if (!flags.total_tokens.empty()) {
     flags.options.mixture.total_tokens = static_cast<std::int64_t>(parse_count("--total-tokens", flags.total_tokens));
   }
-  return preparation::from_sources(flags);
+  return flags.mix.empty() ? preparation::from_sources(flags) : preparation::from_datasets(flags);
 }
 
 }  // namespace tinygpt::cli::tool

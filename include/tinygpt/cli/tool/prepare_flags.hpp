@@ -13,6 +13,7 @@
 namespace tinygpt::cli::tool {
 
 struct PrepareFlags {
+  static constexpr const char *command = "prepare", *about = "Turn text into a dataset to train on";
   std::vector<std::string> sources, weights, mix;
   std::string tokenizer, out, total_tokens, separator;
   prepare::Job job;

@@ -113,8 +113,9 @@ inline void print(const prepare::Report& report, const std::string& out, const T
   std::vector<std::vector<std::string>> rows{
       {"source", "documents", "text", "left out", "tokens", "to train on", "times", "to validate with"}};
   for (const prepare::SourceReport& s : report.sources) {
-    rows.push_back({s.name, grouped(s.counts.documents), size_text(s.counts.bytes), grouped(left_out(s)),
-                    grouped(s.counts.tokens), grouped(s.given), times_text(s), grouped(s.validation)});
+    rows.push_back({s.name, grouped(s.counts.documents), s.counts.bytes > 0 ? size_text(s.counts.bytes) : "-",
+                    grouped(left_out(s)), grouped(s.counts.tokens), grouped(s.given), times_text(s),
+                    grouped(s.validation)});
   }
   std::printf("%s", table_text(rows, "lrrrrrrr").c_str());
   for (const std::string& remark : remarks(report, options)) std::printf("  ! %s\n", remark.c_str());

@@ -8,6 +8,7 @@
 namespace tinygpt::cli::tool {
 
 struct PresetsFlags {
+  static constexpr const char *command = "presets", *about = "List the presets, or show one in full";
   std::string family, name;
   bool json = false;
 };

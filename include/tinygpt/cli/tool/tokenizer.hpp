@@ -1,4 +1,4 @@
-// tinygpt tokenizer train | encode | decode | info: learn what a text is for a model, and back.
+// tinygpt tokenizer train | encode | decode | info | convert: what a text is for a model, and back.
 #pragma once
 
 #include <unistd.h>
@@ -37,9 +37,16 @@ struct TokenizerInfoFlags {
   bool json = false;
 };
 
+struct TokenizerConvertFlags {
+  static constexpr const char *name = "convert", *about = "Write a tokenizer in the files of another program";
+  std::string tokenizer, out;
+  TokenizerFiles format = TokenizerFiles::tokenizer_json;
+};
+
 /// Each is a command of its own below "tokenizer".
 struct TokenizerFlags {
-  std::tuple<TokenizerTrainFlags, EncodeFlags, DecodeFlags, TokenizerInfoFlags> commands;
+  static constexpr const char *command = "tokenizer", *about = "Learn a tokenizer; turn text into tokens and back";
+  std::tuple<TokenizerTrainFlags, EncodeFlags, DecodeFlags, TokenizerInfoFlags, TokenizerConvertFlags> commands;
   std::vector<CLI::App*> apps;
 };
 
@@ -65,6 +72,19 @@ inline void add_flags(CLI::App& app, DecodeFlags& flags) {
 inline void add_flags(CLI::App& app, TokenizerInfoFlags& flags) {
   add_tokenizer_flag(app, flags.tokenizer);
   app.add_flag("--json", flags.json, "Print JSON");
+}
+
+inline constexpr config_text::Words<TokenizerFiles, 3> tokenizer_formats{
+    {{TokenizerFiles::tokenizer_json, "tokenizer.json"},
+     {TokenizerFiles::vocab_and_merges, "vocab.json"},
+     {TokenizerFiles::openai, "encoder.json"}}};
+
+inline void add_flags(CLI::App& app, TokenizerConvertFlags& flags) {
+  add_tokenizer_flag(app, flags.tokenizer);
+  add_path(app, "--out", "Directory for the files; required", "DIR", flags.out);
+  add_choice<TokenizerFiles>(
+      app, "--format", "Which files: tokenizer.json, vocab.json (with merges.txt) or encoder.json (with vocab.bpe)",
+      "tokenizer.json", tokenizer_formats, [&](TokenizerFiles f) { flags.format = f; });
 }
 
 inline void add_flags(CLI::App& app, TokenizerFlags& flags) {
@@ -237,6 +257,22 @@ inline Exit run(const TokenizerInfoFlags& flags) {
   return Exit::done;
 }
 
+inline Exit run(const TokenizerConvertFlags& flags) {
+  const Tokenizer tokenizer = required_tokenizer(flags.tokenizer, flags.name);
+  if (flags.out.empty()) throw UsageError("tokenizer convert needs --out DIR, where the files are written: see --help");
+  const auto files = tokenizer_file_names(flags.format);
+  for (const char* const file : files) {
+    if (const auto path = std::filesystem::path(flags.out) / file; std::filesystem::exists(path)) {
+      throw Error(path.string() + " is there already: give another directory with --out, or remove it first");
+    }
+  }
+  save_tokenizer(tokenizer, flags.out, flags.format);
+  for (const char* const file : files) {
+    std::printf("%s\n", one_line((std::filesystem::path(flags.out) / file).string()).c_str());
+  }
+  return Exit::done;
+}
+
 inline Exit run(TokenizerFlags& flags) {
   std::optional<Exit> exit;
   std::size_t i = 0;
@@ -244,7 +280,8 @@ inline Exit run(TokenizerFlags& flags) {
     if (flags.apps[i++]->parsed()) exit = run(command);
   };
   std::apply([&](auto&... each) { (run_one(each), ...); }, flags.commands);
-  if (!exit) throw UsageError("tokenizer needs a command: write train, encode, decode or info after it, or --help");
+  if (!exit)
+    throw UsageError("tokenizer needs a command: write train, encode, decode, info or convert after it, or --help");
   return *exit;
 }
 

@@ -7,6 +7,7 @@
 namespace tinygpt::cli::tool {
 
 struct ValidateFlags {
+  static constexpr const char *command = "validate", *about = "Find every mistake in a JSON config";
   std::string file;
   bool json = false;
 };

@@ -201,7 +201,9 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
       std::memcpy(to, copy->data(), copy->size());
     };
   }
-  if (!emulator::submit(stream, std::move(work))) return emulator::report(cudaErrorStreamCaptureImplicit);
+  if (!emulator::submit(stream, std::move(work), emulator::Weight::light)) {
+    return emulator::report(cudaErrorStreamCaptureImplicit);
+  }
   if (!known(to) && !captured) queue->run_all();
   return cudaSuccess;
 }
@@ -282,7 +284,8 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = null
     return cudaSuccess;
   }
   event->time = std::make_shared<std::chrono::steady_clock::time_point>();
-  if (!emulator::submit(stream, [time = event->time] { *time = std::chrono::steady_clock::now(); })) {
+  if (!emulator::submit(
+          stream, [time = event->time] { *time = std::chrono::steady_clock::now(); }, emulator::Weight::light)) {
     return emulator::report(cudaErrorStreamCaptureImplicit);
   }
   event->number = event->queue->given;
@@ -315,7 +318,10 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, u
       queue->capture->broken = true;
       return emulator::report(cudaErrorStreamCaptureIsolation);
     }
-    emulator::submit(stream, [before = event->queue, last = event->number] { before->run_until(last); });
+    const bool come = event->queue->done >= event->number;
+    emulator::submit(
+        stream, [before = event->queue, last = event->number] { before->run_until(last); },
+        come ? emulator::Weight::light : emulator::Weight::heavy);
     return cudaSuccess;
   }
   if (queue->capture == nullptr) {

@@ -1,7 +1,8 @@
 // Streams, events and graphs: work in the order in which it was given, at once or as late as CUDA allows.
 //
 // Lazy streams keep their work until somebody waits for it. A program that reads a result before it has synchronised
-// then reads what was there before, always.
+// then reads what was there before, always. Uneven streams do the same, but for copies that have nothing before them in
+// their stream, which are done at once: a copy on a stream of its own overtakes whatever does not hold it back.
 #pragma once
 
 #include <chrono>
@@ -25,14 +26,18 @@ namespace emulator {
 using Work = std::function<void()>;
 
 /// When the work of a stream is done: while it is being given, or when somebody waits for it.
-enum class Streams { eager, lazy };
+enum class Streams { eager, lazy, uneven };
 
-/// TINYGPT_EMULATOR_STREAMS: eager or lazy.
+/// What an uneven stream does as early as it may: copies, and the marks and waits between them.
+enum class Weight { heavy, light };
+
+/// TINYGPT_EMULATOR_STREAMS: eager, lazy or uneven.
 inline Streams streams_of_environment() {
   const char* text = std::getenv("TINYGPT_EMULATOR_STREAMS");
   if (text == nullptr || std::string_view(text) == "eager") return Streams::eager;
   if (std::string_view(text) == "lazy") return Streams::lazy;
-  throw std::invalid_argument("TINYGPT_EMULATOR_STREAMS is '" + std::string(text) + "': write eager or lazy");
+  if (std::string_view(text) == "uneven") return Streams::uneven;
+  throw std::invalid_argument("TINYGPT_EMULATOR_STREAMS is '" + std::string(text) + "': write eager, lazy or uneven");
 }
 
 inline Streams& streams() {
@@ -40,7 +45,7 @@ inline Streams& streams() {
   return value;
 }
 
-/// While it lives, streams are eager or lazy as told. What a lazy stream holds at the end stays there.
+/// While it lives, streams are eager, lazy or uneven as told. What a lazy stream holds at the end stays there.
 class WithStreams {
  public:
   explicit WithStreams(Streams wanted) : before_(std::exchange(streams(), wanted)) {}
@@ -131,7 +136,7 @@ inline std::shared_ptr<Queue> queue_of(cudaStream_t stream) {
 
 /// Gives the stream work; false where a capture forbids it. The work of the default stream waits for all streams that
 /// are in step with it, and is then done at once, so that they need not wait for it.
-inline bool submit(cudaStream_t stream, Work work) {
+inline bool submit(cudaStream_t stream, Work work, Weight weight = Weight::heavy) {
   const std::lock_guard lock(host_mutex());
   const auto queue = queue_of(stream);
   if (queue->capture != nullptr) {
@@ -147,7 +152,8 @@ inline bool submit(cudaStream_t stream, Work work) {
   }
   queue->work.push_back(std::move(work));
   ++queue->given;
-  if (stream == nullptr || streams() == Streams::eager) queue->run_all();
+  const bool overtakes = streams() == Streams::uneven && weight == Weight::light && queue->work.size() == 1;
+  if (stream == nullptr || streams() == Streams::eager || overtakes) queue->run_all();
   return true;
 }
 

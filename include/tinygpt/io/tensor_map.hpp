@@ -1,0 +1,230 @@
+// Where the numbers of a model stand in a file: each tensor there, as matrices of the arena here. The layouts of other
+// projects are lists of these.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <tinygpt/error.hpp>
+#include <tinygpt/layout/dtype.hpp>
+#include <tinygpt/layout/float16.hpp>
+#include <tinygpt/model/param_table.hpp>
+
+namespace tinygpt {
+
+/// How numbers come out of the memory in which an arena lies, and go into it, where that is not the host's.
+struct ForeignMemory {
+  std::function<void(std::span<float> to, const float* from)> read;
+  std::function<void(float* to, std::span<const float> from)> write;
+};
+
+/// Types in which a file keeps numbers.
+enum class StoredType { float32, bfloat16, float16 };
+
+constexpr std::int64_t bytes_of(StoredType type) { return type == StoredType::float32 ? 4 : 2; }
+
+/// rows x cols numbers of the arena, row by row; or nothing in the arena, and zeros in the file.
+struct ArenaMatrix {
+  static constexpr std::int64_t nowhere = -1;
+
+  std::int64_t offset = nowhere;  ///< of the first number in the arena
+  std::int64_t rows = 1, cols = 0;
+  bool transposed = false;  ///< the file has the transpose
+
+  std::int64_t size() const { return rows * cols; }
+};
+
+/// A tensor of the file: matrices one after the other.
+struct MappedTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;  ///< in the file
+  std::vector<ArenaMatrix> parts;
+
+  std::int64_t size() const {
+    std::int64_t n = 0;
+    for (const ArenaMatrix& part : parts) n += part.size();
+    return n;
+  }
+};
+
+/// A layer's tensor of the table, or `rows` rows of it from `first_row` on.
+inline ArenaMatrix matrix_of(const ParamRow& row, std::int64_t layer = 0) {
+  return {row.offset + layer * row.stride, row.cols == 0 ? 1 : row.rows, row.cols == 0 ? row.rows : row.cols, false};
+}
+inline ArenaMatrix rows_of(const ParamRow& row, std::int64_t layer, std::int64_t first_row, std::int64_t rows) {
+  const std::int64_t width = row.cols == 0 ? 1 : row.cols, offset = row.offset + layer * row.stride + first_row * width;
+  return row.cols == 0 ? ArenaMatrix{offset, 1, rows, false} : ArenaMatrix{offset, rows, row.cols, false};
+}
+inline ArenaMatrix transposed(ArenaMatrix matrix) {
+  matrix.transposed = !matrix.transposed;
+  return matrix;
+}
+/// So many zeros in the file that the model has no place for.
+inline ArenaMatrix zeros(std::int64_t size) { return {ArenaMatrix::nowhere, 1, size, false}; }
+
+namespace tensor_map {
+
+inline constexpr std::size_t most = std::size_t{1} << 18;  ///< numbers in one go
+
+/// A rows x cols matrix at `from` becomes cols x rows at `to`, of which rows [first, first + count) are made.
+inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, std::int64_t first, std::int64_t count,
+                      float* to) {
+  constexpr std::int64_t tile = 16;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += tile) {
+    for (std::int64_t c0 = 0; c0 < count; c0 += tile) {
+      for (std::int64_t c = c0; c < std::min(c0 + tile, count); ++c) {
+        for (std::int64_t r = r0; r < std::min(r0 + tile, rows); ++r) to[c * rows + r] = from[r * cols + first + c];
+      }
+    }
+  }
+}
+
+/// Calls f(numbers) for the numbers of a part in the order of the file.
+template <class F>
+void for_each_piece(const ArenaMatrix& part, std::span<const float> arena, const ForeignMemory* memory, F&& f) {
+  const auto size = static_cast<std::size_t>(part.size());
+  if (part.offset == ArenaMatrix::nowhere) {
+    const std::vector<float> none(std::min(size, most));
+    for (std::size_t i = 0; i < size; i += none.size()) f(std::span(none).first(std::min(none.size(), size - i)));
+    return;
+  }
+  const auto here = arena.subspan(static_cast<std::size_t>(part.offset), size);
+  std::vector<float> fetched;
+  if (!part.transposed) {
+    for (std::size_t i = 0; i < size; i += most) {
+      const auto piece = here.subspan(i, std::min(most, size - i));
+      if (memory == nullptr) {
+        f(piece);
+        continue;
+      }
+      fetched.resize(piece.size());
+      memory->read(fetched, piece.data());
+      f(std::span<const float>(fetched));
+    }
+    return;
+  }
+  const float* from = here.data();
+  if (memory != nullptr) {
+    fetched.resize(size);
+    memory->read(fetched, from);
+    from = fetched.data();
+  }
+  const std::int64_t at_once =
+      std::max<std::int64_t>(static_cast<std::int64_t>(most) / std::max<std::int64_t>(part.rows, 1), 1);
+  std::vector<float> turned;
+  for (std::int64_t c = 0; c < part.cols; c += at_once) {
+    const std::int64_t n = std::min(at_once, part.cols - c);
+    turned.resize(static_cast<std::size_t>(n * part.rows));
+    transpose(from, part.rows, part.cols, c, n, turned.data());
+    f(std::span<const float>(turned));
+  }
+}
+
+/// The other way: next(span<float>) gives the numbers of a part in the order of the file. False where one of them is
+/// not zero that must be.
+template <class Next>
+bool fill(const ArenaMatrix& part, std::span<float> arena, const ForeignMemory* memory, Next&& next) {
+  const auto size = static_cast<std::size_t>(part.size());
+  std::vector<float> piece;
+  if (part.offset == ArenaMatrix::nowhere) {
+    bool zero = true;
+    for (std::size_t i = 0; i < size; i += piece.size()) {
+      piece.resize(std::min(most, size - i));
+      next(std::span(piece));
+      zero = zero && std::all_of(piece.begin(), piece.end(), [](float x) { return x == 0; });
+    }
+    return zero;
+  }
+  const auto here = arena.subspan(static_cast<std::size_t>(part.offset), size);
+  if (!part.transposed) {
+    for (std::size_t i = 0; i < size; i += most) {
+      const auto to = here.subspan(i, std::min(most, size - i));
+      if (memory == nullptr) {
+        next(to);
+        continue;
+      }
+      piece.resize(to.size());
+      next(std::span(piece));
+      memory->write(to.data(), piece);
+    }
+    return true;
+  }
+  std::vector<float> whole(size);
+  next(std::span(whole));
+  if (memory == nullptr) {
+    transpose(whole.data(), part.cols, part.rows, 0, part.rows, here.data());
+  } else {
+    std::vector<float> turned(size);
+    transpose(whole.data(), part.cols, part.rows, 0, part.rows, turned.data());
+    memory->write(here.data(), turned);
+  }
+  return true;
+}
+
+}  // namespace tensor_map
+
+/// Calls sink(span<const std::byte>) with the bytes of a tensor in the file.
+template <class Sink>
+void write_tensor(const MappedTensor& tensor, std::span<const float> arena, const ForeignMemory* memory,
+                  StoredType type, Sink&& sink) {
+  const auto convert = [&]<class N>(N, std::span<const float> from) {
+    std::vector<N> to;
+    to.reserve(from.size());
+    for (const float x : from) to.push_back(N(x));
+    sink(std::as_bytes(std::span<const N>(to)));
+  };
+  for (const ArenaMatrix& part : tensor.parts) {
+    tensor_map::for_each_piece(part, arena, memory, [&](std::span<const float> piece) {
+      if (type == StoredType::float32) sink(std::as_bytes(piece));
+      if (type == StoredType::bfloat16) convert(bfloat16{}, piece);
+      if (type == StoredType::float16) convert(float16{}, piece);
+    });
+  }
+}
+
+/// Fills a tensor from source(span<std::byte>), which gives the bytes of the file in order. False where the file has
+/// numbers that the model has no place for, and they are not zero.
+template <class Source>
+bool read_tensor(const MappedTensor& tensor, std::span<float> arena, const ForeignMemory* memory, StoredType type,
+                 Source&& source) {
+  const auto convert = [&]<class N>(N, std::span<float> to) {
+    std::vector<N> from(std::min(to.size(), tensor_map::most));
+    for (std::size_t i = 0; i < to.size(); i += from.size()) {
+      from.resize(std::min(from.size(), to.size() - i));
+      source(std::as_writable_bytes(std::span<N>(from)));
+      for (std::size_t k = 0; k < from.size(); ++k) to[i + k] = static_cast<float>(from[k]);
+    }
+  };
+  bool fits = true;
+  for (const ArenaMatrix& part : tensor.parts) {
+    fits &= tensor_map::fill(part, arena, memory, [&](std::span<float> to) {
+      if (type == StoredType::float32) source(std::as_writable_bytes(to));
+      if (type == StoredType::bfloat16) convert(bfloat16{}, to);
+      if (type == StoredType::float16) convert(float16{}, to);
+    });
+  }
+  return fits;
+}
+
+/// The parameter table as this project's own files have it: layers stacked on the first axis, named `prefix` + its
+/// name.
+inline std::vector<MappedTensor> stacked_tensors(const ParamTable& table, const std::string& prefix = "") {
+  std::vector<MappedTensor> tensors;
+  for (const ParamRow& row : table) {
+    MappedTensor tensor{prefix + row.name, {}, {}};
+    if (row.per_layer) tensor.shape.push_back(row.layers);
+    tensor.shape.push_back(row.rows);
+    if (row.cols != 0) tensor.shape.push_back(row.cols);
+    for (std::int64_t l = 0; l < row.layers; ++l) tensor.parts.push_back(matrix_of(row, l));
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+}  // namespace tinygpt
