@@ -1,5 +1,6 @@
-// A checkpoint of format_version 1, from before model directories had transformers' layout. tests/golden/checkpoint_1 was
-// written by save_checkpoint() of commit 3286f70, with 1/8, 2/8, 3/8, ... for the parameters and both moments in turn.
+// A checkpoint of format_version 1, from before model directories had transformers' layout. tests/golden/checkpoint_1
+// was written by save_checkpoint() of commit 3286f70, with 1/8, 2/8, 3/8, ... for the parameters and both moments in
+// turn.
 #include <catch.hpp>
 
 #include <tinygpt/io/checkpoint.hpp>

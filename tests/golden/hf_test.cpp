@@ -14,8 +14,8 @@ using gpt2_some_biases =
     GPT<Layers<1>, Embd<32>, Heads<1>, Ctx<80>, Vocab<131>, Activation<gelu_tanh>, Bias<attn_in | ffn>>;
 using llama_wide_heads = GPT<Layers<2>, Embd<36>, Heads<3, 1>, Ctx<80>, HeadDim<20>, Vocab<101>, Activation<swiglu>,
                              Norm<rms>, Positions<rope>>;
-using qwen3_full = GPT<Layers<3>, Embd<24>, Heads<2>, Ctx<80>, Vocab<99>, Activation<swiglu>, Norm<rms>, QkNorm,
-                       Positions<rope>>;
+using qwen3_full =
+    GPT<Layers<3>, Embd<24>, Heads<2>, Ctx<80>, Vocab<99>, Activation<swiglu>, Norm<rms>, QkNorm, Positions<rope>>;
 
 template <class M> void check(const char* name) {
   const std::filesystem::path directory = std::string(TINYGPT_SOURCE_DIR "/tests/golden/hf/") + name;

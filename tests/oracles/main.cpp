@@ -4,8 +4,8 @@
 //   tinygpt-oracle new MODEL DIR SEED TYPE                   a random model; TYPE: float32, bf16 or float16
 //   tinygpt-oracle logits MODEL DIR TOKENS OUT               TOKENS: int32; OUT: float32 (tokens, vocabulary)
 //   tinygpt-oracle greedy MODEL DIR TOKENS N                 N ids, one a line
-//   tinygpt-oracle train MODEL DIR IDS BATCH STEPS OUT       IDS: tokens, then targets; losses, one a line; OUT: gradients
-//   tinygpt-oracle config DIR                                the type that a directory's config.json says
+//   tinygpt-oracle train MODEL DIR IDS BATCH STEPS OUT       IDS: tokens, then targets; losses, one a line; OUT:
+//   gradients tinygpt-oracle config DIR                                the type that a directory's config.json says
 //   tinygpt-oracle copy DIR OUT                              reads a model directory and writes it again, in float32
 //   tinygpt-oracle rewrite-tokenizer FILE OUT                reads tokenizer.json and writes it again
 //   tinygpt-oracle tokenize FILE STRINGS OUT                 STRINGS: {"strings": [...]}; OUT: {"ids": [[...], ...]}
@@ -30,7 +30,8 @@ std::vector<float> random_weights(const Config& config, unsigned seed) {
   std::vector<float> arena(static_cast<std::size_t>(table.arena_size()));
   std::mt19937 random(seed);
   const auto normal = [&] {
-    const double u = (static_cast<double>(random()) + 1) / 4294967297.0, v = static_cast<double>(random()) / 4294967296.0;
+    const double u = (static_cast<double>(random()) + 1) / 4294967297.0,
+                 v = static_cast<double>(random()) / 4294967296.0;
     return std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v);
   };
   for (const ParamRow& row : table) {

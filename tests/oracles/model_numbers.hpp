@@ -62,7 +62,8 @@ template <Architecture M> struct Numbers {
     generator.generate(prompt, count, {.temperature = 0}, [](std::int32_t id) { return std::printf("%d\n", id) > 0; });
   }
 
-  /// Prints the loss before each of some steps of AdamW, and writes the gradient of the first, under transformers' names.
+  /// Prints the loss before each of some steps of AdamW, and writes the gradient of the first, under transformers'
+  /// names.
   static void train(const std::filesystem::path& model, std::span<const std::int32_t> ids, int batch, int steps,
                     const std::filesystem::path& gradients) {
     cpu::Context ctx(1);

@@ -129,6 +129,13 @@ class TrainingRun {
 
   void make_trainer() { trainer_ = backend_.model->trainer(backend_.how, state_.options); }
 
+  /// Calls load(path) on the model directory that --init-from-model names.
+  template <class Load> auto from_initial_model(Load&& load) const {
+    return load_newest(flags_.init_from_model, load, [&](const char* sentence) {
+      complain(program_, sentence + std::string("; beginning with the one before it"));
+    });
+  }
+
   void begin() {
     state_.options = applied(flags_, program_.defaults);
     state_.checkpoint_interval =
@@ -144,13 +151,6 @@ class TrainingRun {
     }
     begin_windows();
     run_.cut_metrics(-1);
-  }
-
-  /// Calls load(path) on the model directory that --init-from-model names.
-  template <class Load> auto from_initial_model(Load&& load) const {
-    return load_newest(flags_.init_from_model, load, [&](const char* sentence) {
-      complain(program_, sentence + std::string("; beginning with the one before it"));
-    });
   }
 
   void restore() {
