@@ -158,7 +158,7 @@ class ModelGraph {
   std::string rms_norm(const std::string& at, const std::string& x, const std::string& w) {
     const std::string square = graph_.add("Mul", {x, x}, at + ".square");
     const std::string mean = graph_.add("ReduceMean", {square}, at + ".mean", {Attribute::integers("axes", {-1})});
-    const std::string shifted = graph_.add("Add", {mean, once("epsilon", norm_epsilon(rms))}, at + ".shifted");
+    const std::string shifted = graph_.add("Add", {mean, shared_real("epsilon", norm_epsilon(rms))}, at + ".shifted");
     const std::string scaled = graph_.add("Div", {x, graph_.add("Sqrt", {shifted}, at + ".root")}, at + ".scaled");
     return graph_.add("Mul", {scaled, w}, at);
   }
@@ -174,7 +174,7 @@ class ModelGraph {
     const std::int64_t Q = config_.query_heads, KV = config_.kv_heads, D = config_.head_dim;
     const std::string joined = linear(at + "qkv", x, Param::qkv_weight, Param::qkv_bias, l);
     const Names parts{at + "q.flat", at + "k.flat", at + "v.flat"};
-    graph_.add("Split", {joined, once("split.qkv", {Q * D, KV * D, KV * D})}, parts, at + "split",
+    graph_.add("Split", {joined, shared_whole("split.qkv", {Q * D, KV * D, KV * D})}, parts, at + "split",
                {Attribute::integer("axis", -1)});
     std::string q = heads(at + "q", parts[0], Q), k = heads(at + "k", parts[1], KV), v = heads(at + "v", parts[2], KV);
     if (config_.qk_norm) {
@@ -190,12 +190,12 @@ class ModelGraph {
       k = graph_.add("Concat", {past + ".key", k}, present + ".key", {Attribute::integer("axis", 2)});
       v = graph_.add("Concat", {past + ".value", v}, present + ".value", {Attribute::integer("axis", 2)});
     }
-    q = graph_.add("Mul", {q, once("scale", 1 / std::sqrt(static_cast<double>(D)))}, at + "q.scaled");
+    q = graph_.add("Mul", {q, shared_real("scale", 1 / std::sqrt(static_cast<double>(D)))}, at + "q.scaled");
     const bool grouped = KV != Q;
     if (grouped) {  // queries (B, Hkv, group, S, D) meet keys and values (B, Hkv, 1, T, D)
-      q = graph_.add("Reshape", {q, once("shape.groups", {0, KV, Q / KV, -1, D})}, at + "q.groups");
-      k = graph_.add("Unsqueeze", {k, once("axis.group", {2})}, at + "k.group");
-      v = graph_.add("Unsqueeze", {v, once("axis.group", {2})}, at + "v.group");
+      q = graph_.add("Reshape", {q, shared_whole("shape.groups", {0, KV, Q / KV, -1, D})}, at + "q.groups");
+      k = graph_.add("Unsqueeze", {k, shared_whole("axis.group", {2})}, at + "k.group");
+      v = graph_.add("Unsqueeze", {v, shared_whole("axis.group", {2})}, at + "v.group");
     }
     k = grouped ? graph_.add("Transpose", {k}, at + "k.turned", {Attribute::integers("perm", {0, 1, 2, 4, 3})})
                 : graph_.add("Transpose", {k}, at + "k.turned", {Attribute::integers("perm", {0, 1, 3, 2})});
@@ -203,15 +203,15 @@ class ModelGraph {
     const std::string masked = graph_.add("Add", {scores, mask_}, at + "scores.masked");
     const std::string shares = graph_.add("Softmax", {masked}, at + "shares", {Attribute::integer("axis", -1)});
     std::string y = graph_.add("MatMul", {shares, v}, at + "y");
-    if (grouped) y = graph_.add("Reshape", {y, once("shape.heads", {0, Q, -1, D})}, at + "y.heads");
+    if (grouped) y = graph_.add("Reshape", {y, shared_whole("shape.heads", {0, Q, -1, D})}, at + "y.heads");
     y = graph_.add("Transpose", {y}, at + "y.turned", {Attribute::integers("perm", {0, 2, 1, 3})});
-    y = graph_.add("Reshape", {y, once("shape.joined", {0, 0, Q * D})}, at + "y.joined");
+    y = graph_.add("Reshape", {y, shared_whole("shape.joined", {0, 0, Q * D})}, at + "y.joined");
     return linear(at + "out", y, Param::attn_out_weight, Param::attn_out_bias, l);
   }
 
   /// (B, S, heads D) becomes (B, heads, S, D).
   std::string heads(const std::string& at, const std::string& x, std::int64_t count) {
-    const std::string shape = once("shape.split." + std::to_string(count), {0, 0, count, config_.head_dim});
+    const std::string shape = shared_whole("shape.split." + std::to_string(count), {0, 0, count, config_.head_dim});
     return graph_.add("Transpose", {graph_.add("Reshape", {x, shape}, at + ".split")}, at,
                       {Attribute::integers("perm", {0, 2, 1, 3})});
   }
@@ -249,14 +249,14 @@ class ModelGraph {
         return binary("Mul", binary("Mul", halves[0], sigmoid, "silu"), halves[1], "swiglu");
       }
       case ActivationKind::gelu: {
-        const std::string inner = binary("Mul", x, once("1/sqrt2", std::numbers::sqrt2 / 2), "inner");
+        const std::string inner = binary("Mul", x, shared_real("1/sqrt2", std::numbers::sqrt2 / 2), "inner");
         return gelu(at, x, graph_.add("Erf", {inner}, at + "erf"));
       }
       case ActivationKind::gelu_tanh: {
         const std::string cube = binary("Mul", binary("Mul", x, x, "square"), x, "cube");
-        const std::string sum = binary("Add", x, binary("Mul", cube, once("cubic", 0.044715), "cubic"), "sum");
+        const std::string sum = binary("Add", x, binary("Mul", cube, shared_real("cubic", 0.044715), "cubic"), "sum");
         const std::string inner =
-            binary("Mul", sum, once("sqrt(2/pi)", std::numbers::sqrt2 * std::numbers::inv_sqrtpi), "inner");
+            binary("Mul", sum, shared_real("sqrt(2/pi)", std::numbers::sqrt2 * std::numbers::inv_sqrtpi), "inner");
         return gelu(at, x, graph_.add("Tanh", {inner}, at + "tanh"));
       }
     }
@@ -264,9 +264,9 @@ class ModelGraph {
   }
   /// x (1 + inner) / 2
   std::string gelu(const std::string& at, const std::string& x, const std::string& inner) {
-    const std::string sum = graph_.add("Add", {inner, once("1", 1)}, at + "gelu.sum");
+    const std::string sum = graph_.add("Add", {inner, shared_real("1", 1)}, at + "gelu.sum");
     const std::string product = graph_.add("Mul", {x, sum}, at + "gelu.product");
-    return graph_.add("Mul", {product, once("1/2", 0.5)}, at + "gelu");
+    return graph_.add("Mul", {product, shared_real("1/2", 0.5)}, at + "gelu");
   }
 
   void head(const std::string& x) {
@@ -285,10 +285,10 @@ class ModelGraph {
 
   // Constants that many operators share.
 
-  std::string once(const std::string& name, double value) {
+  std::string shared_real(const std::string& name, double value) {
     return constants_.insert(name).second ? real(name, value) : name;
   }
-  std::string once(const std::string& name, std::vector<std::int64_t> values) {
+  std::string shared_whole(const std::string& name, std::vector<std::int64_t> values) {
     return constants_.insert(name).second ? whole(name, std::move(values)) : name;
   }
 
