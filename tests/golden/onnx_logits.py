@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes onnx.json: the logits that ONNX Runtime computes from the ONNX files that this project writes.
+"""Makes onnx_logits.json: the logits that ONNX Runtime computes from the ONNX files that this project writes.
 
-    onnx.py PROGRAM > onnx.json        PROGRAM is tests/oracles/logits.cpp, compiled
+    onnx_logits.py PROGRAM > onnx_logits.json        PROGRAM is tinygpt-oracle-exchange
 
 The test has no ONNX Runtime: it sees from the checksums that it writes the very files whose logits these are, and compares
 its own logits with them. The versions are in the output.
@@ -13,11 +13,8 @@ import sys
 import tempfile
 import zlib
 
-# This file is called like a package.
-sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != pathlib.Path(__file__).parent]
-
-import numpy as np  # noqa: E402
-import onnxruntime  # noqa: E402
+import numpy as np
+import onnxruntime
 
 SEED, TIME = 7, 5
 program = sys.argv[1]
@@ -38,7 +35,7 @@ def main():
             cases.append({"number": entry["number"], "type": entry["type"], "bytes": path.stat().st_size,
                           "crc32": zlib.crc32(path.read_bytes()), "ids": ids, "columns": columns,
                           "logits": [[round(float(x), 6) for x in row[columns]] for row in logits[0]]})
-    golden = {"made_by": "tests/golden/onnx.py", "onnxruntime": onnxruntime.__version__, "seed": SEED}
+    golden = {"made_by": "tests/golden/onnx_logits.py", "onnxruntime": onnxruntime.__version__, "seed": SEED}
     lines = ",\n  ".join(json.dumps(case) for case in cases)
     print(json.dumps(golden)[:-1] + ', "cases": [\n  ' + lines + "\n]}")
 

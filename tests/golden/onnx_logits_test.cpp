@@ -51,7 +51,8 @@ std::vector<float> logits_of_one_of(int number, const std::vector<float>& weight
                                     const std::vector<std::int32_t>& ids) {
   std::vector<float> logits;
   const auto one = [&]<int N>() {
-    if (N == number) logits = logits_of<std::tuple_element_t<N, test::OracleModels>>(weights, ids);
+    if (N == number)
+      logits = logits_of<std::tuple_element_t<static_cast<std::size_t>(N), test::OracleModels>>(weights, ids);
   };
   (one.template operator()<Numbers>(), ...);
   return logits;
@@ -60,7 +61,7 @@ std::vector<float> logits_of_one_of(int number, const std::vector<float>& weight
 }  // namespace
 
 TEST_CASE("ONNX Runtime has the logits of this project from the files that it writes") {
-  std::ifstream file(TINYGPT_SOURCE_DIR "/tests/golden/onnx.json");
+  std::ifstream file(TINYGPT_SOURCE_DIR "/tests/golden/onnx_logits.json");
   const auto golden = nlohmann::json::parse(file);
   REQUIRE(golden.at("cases").size() == static_cast<std::size_t>(test::oracle_model_count));
   int compared = 0;

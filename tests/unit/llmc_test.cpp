@@ -112,6 +112,8 @@ TEST_CASE("the header and the order of the tensors are those of llm.c") {
   CHECK(number_at(bytes, at) == here(Param::final_norm_weight, 0, 0));
   CHECK(number_at(bytes, at + C) == here(Param::final_norm_bias, 0, 0));
   CHECK(bytes.size() == static_cast<std::size_t>(1024 + 4 * (at + 2 * C)));
+  // gpt2_124M.bin, as llm.c's train_gpt2.py writes it.
+  CHECK(llmc::file_bytes({20240326, 3, 1024, 50257, 12, 12, 768, 50304}, StoredType::float32) == 497'904'640);
 }
 
 TEST_CASE("biases that a model lacks are zeros for llm.c, and rows of no token may hold anything") {

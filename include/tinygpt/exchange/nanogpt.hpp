@@ -16,7 +16,7 @@ namespace tinygpt {
 /// What the tensors do not say.
 struct NanogptOptions {
   int heads = 0;  ///< 0: as "model_args" in the file's metadata has it
-  /// nn.GELU(), which nanoGPT has since June 2023; before that it was gelu_tanh.
+  /// nn.GELU(), as nanoGPT has it; gelu_tanh for runs of its first versions, whose model.py has new_gelu.
   ActivationKind activation = gelu;
 };
 

@@ -9,7 +9,7 @@
 #include <tinygpt/exchange/onnx_graph.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_map.hpp>
-#include <tinygpt/ops/backend.hpp>
+#include <tinygpt/model/norm_epsilon.hpp>
 
 namespace tinygpt {
 

@@ -1,13 +1,13 @@
-// This project's side of a comparison with other people's code, for the scripts in this folder: models of fixed types
-// (tests/support/oracle_models.hpp), their logits, and files of them.
+// This project's side of a comparison with other people's code, for onnx_runtime.py, llmc.py and nanogpt.py: models of
+// fixed types (tests/support/oracle_models.hpp), their logits, and files of them.
 //
-//   tinygpt-oracle list                                    one line of JSON per model
-//   tinygpt-oracle MODEL logits WEIGHTS BATCH TIME         int32 ids on stdin -> logits (B, T, V), float32, on stdout
-//   tinygpt-oracle MODEL onnx WEIGHTS FILE with|without [float32|float16|bfloat16 [MOST_INSIDE]]
-//   tinygpt-oracle MODEL llmc WEIGHTS FILE [float32|bfloat16]
+//   list                                            one line of JSON per model
+//   MODEL logits WEIGHTS BATCH TIME                  int32 ids on stdin -> logits (B, T, V), float32, on stdout
+//   MODEL onnx WEIGHTS FILE with|without [float32|float16|bfloat16 [MOST_INSIDE]]
+//   MODEL llmc WEIGHTS FILE [float32|bfloat16]
 //
-// MODEL is a number. WEIGHTS is seed:N, llmc:FILE for a checkpoint of llm.c's, or a file that holds the arena of
-// ParamTable(config) in float32.
+// MODEL is a number. WEIGHTS is seed:N, llmc:FILE or nanogpt:FILE, or a file that holds the arena of ParamTable(config)
+// in float32.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -19,6 +19,7 @@
 
 #include <tinygpt/cpu/cpu.hpp>
 #include <tinygpt/exchange/llmc.hpp>
+#include <tinygpt/exchange/nanogpt.hpp>
 #include <tinygpt/exchange/onnx.hpp>
 #include <tinygpt/io/config_json.hpp>
 #include <tinygpt/train/step.hpp>
@@ -31,8 +32,9 @@ namespace {
 
 std::vector<float> weights_of(const Config& config, const std::string& source) {
   if (source.starts_with("seed:")) return test::oracle_weights(config, std::stoull(source.substr(5)));
-  if (source.starts_with("llmc:")) {
-    LoadedModel model = read_llmc(source.substr(5));
+  if (const bool llmc = source.starts_with("llmc:"); llmc || source.starts_with("nanogpt:")) {
+    const std::string file = source.substr(source.find(':') + 1);
+    LoadedModel model = llmc ? read_llmc(file) : read_nanogpt(file, {0, config.activation});
     if (model.config != config) refuse(source + " holds another model (" + type_text(model.config) + ")");
     return std::move(model.weights);
   }
@@ -118,7 +120,7 @@ int main(int argc, char** argv) {
     run({argv + 1, argv + argc});
     return 0;
   } catch (const std::exception& error) {
-    std::cerr << "tinygpt-oracle: " << error.what() << "\n";
+    std::cerr << "tinygpt-oracle-exchange: " << error.what() << "\n";
     return 1;
   }
 }
