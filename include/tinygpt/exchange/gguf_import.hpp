@@ -277,8 +277,8 @@ inline std::optional<Tokenizer> read_tokenizer(const GgufReader& file, int vocab
 
 /// A model of float or quantised numbers, which become float. Throws DamagedFile for a file that does not fit together,
 /// Error for one that tinygpt cannot compute.
-inline LoadedModel read_gguf(const std::filesystem::path& path) {
-  const GgufReader file(path);
+inline LoadedModel model_of(const GgufReader& file) {
+  const std::filesystem::path& path = file.path();
   const std::string architecture = file.text("general.architecture");
   if (architecture != "gpt2" && architecture != "llama" && architecture != "qwen3") {
     throw Error("cannot use " + path.string() + ": its architecture is '" + printable(architecture.substr(0, 60)) +
@@ -305,5 +305,6 @@ inline LoadedModel read_gguf(const std::filesystem::path& path) {
   gguf::simplify(model);
   return model;
 }
+inline LoadedModel read_gguf(const std::filesystem::path& path) { return model_of(GgufReader(path)); }
 
 }  // namespace tinygpt
