@@ -70,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t place = next() % (merges.size() + 1);
     const auto same = [&](const Merge& m) { return m.left == left && m.right == right; };
     if (merged.size() > 200 || std::any_of(merges.begin(), merges.end(), same)) continue;
-    const auto known = std::find(tokens.begin(), tokens.end(), merged);
+    const auto known = std::find(tokens.begin() + 256, tokens.end(), merged);
     const auto id = static_cast<std::int32_t>(known - tokens.begin());
     if (known == tokens.end()) tokens.push_back(merged);
     merges.insert(merges.begin() + static_cast<std::ptrdiff_t>(place), {left, right, id});
