@@ -31,6 +31,7 @@ tokenizer=build/data-tokenizer
 if [ -n "${TINYGPT_GPT2_VOCABULARY-}" ]; then
   "$tinygpt" tokenizer convert --tokenizer "$TINYGPT_GPT2_VOCABULARY" --out "$tokenizer"
 else
+  rm -rf "$tokenizer"  # train overwrites none
   "$tinygpt" tokenizer train --input "${texts[0]}" --vocab-size 32000 --out "$tokenizer"
 fi
 

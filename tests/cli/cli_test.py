@@ -235,14 +235,15 @@ class BadFiles(Case):
         self.train(out, "--max-iters", 2)
         step = self.newest(out)
         config = json.loads((step / "config.json").read_text())
-        config["architecture"]["layers"] += 1
-        config["name"] = "other"
+        config["n_layer"] += 1
+        config["tinygpt"]["architecture"]["layers"] += 1
+        config["tinygpt"]["name"] = "other"
         content = json.dumps(config).encode()
         (step / "config.json").write_bytes(content)
         manifest = json.loads((step / "manifest.json").read_text())
         manifest["files"]["config.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
         (step / "manifest.json").write_text(json.dumps(manifest))
-        layers = config["architecture"]["layers"]
+        layers = config["n_layer"]
         for command in (run("generate", "--model", out), self.train(out, "--resume", "--max-iters", 4, check=False)):
             self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}", "tinygpt-other")
 
@@ -278,7 +279,11 @@ class Training(Case):
         weights = (out / "step-000006" / "model.safetensors").read_bytes()
         header = json.loads(weights[8:8 + struct.unpack("<Q", weights[:8])[0]])
         self.assertEqual(header["__metadata__"], {"format": "pt"})
-        parameters = json.loads(run("info", "--json").stdout)["parameters"]
+        # GPT-2's layout has every bias, of which this model has none.
+        facts = json.loads(run("info", "--json").stdout)
+        zeros = {n: t for n, t in header.items() if re.search(r"(c_attn|c_proj|c_fc)\.bias$", n)}
+        parameters = facts["parameters"] + sum(t["shape"][0] for t in zeros.values())
+        self.assertEqual(len(zeros), 4 * facts["architecture"]["layers"])
         self.assertEqual(max(t["data_offsets"][1] for n, t in header.items() if n != "__metadata__"), 4 * parameters)
 
     def test_a_directory_with_a_model_is_not_overwritten(self):

@@ -39,7 +39,7 @@ class Datasets(Case):
         assert result.returncode == 0, result.stderr
         newest = sorted(cls.model.glob("step-*"))[-1]
         cls.tokenizer = newest / "tokenizer.json"
-        cls.hash = json.loads((newest / "config.json").read_text())["tokenizer_hash"]
+        cls.hash = json.loads((newest / "config.json").read_text())["tinygpt"]["tokenizer_hash"]
         text = cls.text.read_bytes()
         cls.alphabet = sorted(set(text))
         ids = {byte: i for i, byte in enumerate(cls.alphabet)}
@@ -297,7 +297,7 @@ class Datasets(Case):
         other.write_text(other.read_text() + "!?")
         self.assertEqual(run("train", "--input-file", other, "--out", self.dir / "other", *TINY, "--max-iters", 1).returncode, 0)
         theirs = self.newest(self.dir / "other") / "tokenizer.json"
-        theirs_hash = json.loads((theirs.parent / "config.json").read_text())["tokenizer_hash"]
+        theirs_hash = json.loads((theirs.parent / "config.json").read_text())["tinygpt"]["tokenizer_hash"]
         data = self.prepared()
         self.rejected(data, "another tokenizer than the one that", "leave --tokenizer out", arguments=("--tokenizer", theirs))
         self.rejected(self.prepared("hash", hash="0" * 16), "another tokenizer than the one that the dataset was prepared with",

@@ -21,6 +21,7 @@ def check(page, directory, environment, programs):
     blocks = re.findall(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S)
     for name, kind, body in blocks:
         if kind == "json" and name:
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / name).write_text(body)
         if kind not in ("console", "text") or not re.match(r"\$ (tinygpt|apt-get|zcat|PATH=)", body):
             continue

@@ -42,3 +42,23 @@ execute_process(COMMAND ${WORK}/build/tinygpt new ${WORK}/wrong.json RESULT_VARI
 if(NOT failed EQUAL 1 OR NOT output MATCHES "wrong.json:6: n_embd must be a multiple of n_head .4., not 33: write 32 or 36")
   message(FATAL_ERROR "a wrong config gave ${failed}: ${output}")
 endif()
+
+# Somebody else's model in two steps: the line of CMake that config-from says, built; then it is read, trained on and
+# written by. It has no tokenizer of its own, so training takes the characters of the text.
+set(theirs ${CMAKE_CURRENT_LIST_DIR}/../golden/hf/llama_wide_heads)
+run(${WORK}/build/tinygpt config-from ${theirs} --name theirs)
+if(NOT output MATCHES "\n(tinygpt_add_preset\\(theirs TYPE \"GPT<[^\n]*>\"\\))\n")
+  message(FATAL_ERROR "config-from does not say how to build the model:\n${output}")
+endif()
+file(WRITE ${WORK}/theirs/CMakeLists.txt "cmake_minimum_required(VERSION 3.22)\nproject(theirs LANGUAGES CXX)\n"
+     "find_package(tinygpt 0.1 REQUIRED)\n${CMAKE_MATCH_1}\n")
+run(${CMAKE_COMMAND} -S ${WORK}/theirs -B ${WORK}/theirs/build -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} --build ${WORK}/theirs/build)
+set(program ${WORK}/theirs/build/tinygpt-theirs)
+run(${program} import --from ${theirs} --out ${WORK}/mine)
+string(REPEAT "the quick brown fox jumps over the lazy dog\n" 100 text)
+file(WRITE ${WORK}/text.txt "${text}")
+run(${program} train --init-from-model ${WORK}/mine --input-file ${WORK}/text.txt --out ${WORK}/run --max-iters 2
+    --batch-size 1 --eval-iters 1)
+run(${program} generate --model ${WORK}/run --max-new-tokens 5)

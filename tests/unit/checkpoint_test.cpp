@@ -28,9 +28,9 @@ struct Scratch {
 /// An arena that holds 1, 2, 3, ... where parameters are, and 0 in the gaps between them.
 std::vector<float> counted(const ParamTable& table, float first) {
   std::vector<float> arena(static_cast<std::size_t>(table.arena_size()));
-  for (const auto& tensor : named_tensors(table, std::span(arena))) {
-    for (const auto& part : tensor.parts) {
-      for (float& value : part) value = first++;
+  for (const auto& tensor : stacked_tensors(table)) {
+    for (const ArenaMatrix& part : tensor.parts) {
+      for (std::int64_t i = 0; i < part.size(); ++i) arena[static_cast<std::size_t>(part.offset + i)] = first++;
     }
   }
   return arena;
@@ -169,13 +169,23 @@ TEMPLATE_TEST_CASE("a checkpoint gives back every parameter and moment, and no a
   CHECK(trainer_state_to_json(load_trainer_state(directory, TestType::config)) == trainer_state_to_json(some_state()));
 
   const SafetensorsReader reader(directory / "model.safetensors");
-  CHECK(reader.entries().size() == static_cast<std::size_t>(table.size()));
   CHECK(reader.entries().back().end == table.param_count() * 4);
-  for (const auto& entry : reader.entries()) {
-    if (entry.name == "qkv.weight") {
-      CHECK(entry.shape ==
-            std::vector<std::int64_t>{TestType::config.layers, TestType::config.qkv_width(), TestType::config.embd});
+  const Json config = read_json(directory / "config.json");
+  CHECK(config["tinygpt"]["type"] == type_text(TestType::config));
+  const auto shape_of = [&](const std::string& name) {
+    for (const auto& entry : reader.entries()) {
+      if (entry.name == name) return entry.shape;
     }
+    return std::vector<std::int64_t>{};
+  };
+  const std::int64_t L = TestType::config.layers, Q = TestType::config.qkv_width(), C = TestType::config.embd;
+  if (std::is_same_v<TestType, Small>) {  // as transformers has it
+    CHECK(config["model_type"] == "gpt2");
+    CHECK(shape_of("transformer.h.2.attn.c_attn.weight") == std::vector<std::int64_t>{C, Q});
+  } else {  // a bias on the head is not known there
+    CHECK(config["model_type"] == "tinygpt");
+    CHECK(reader.entries().size() == static_cast<std::size_t>(table.size()));
+    CHECK(shape_of("qkv.weight") == std::vector<std::int64_t>{L, Q, C});
   }
 }
 

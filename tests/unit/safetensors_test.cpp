@@ -48,33 +48,73 @@ TEST_CASE("CRC-32C has its check values") {
   CHECK(crc_text(pieces.value()) == "e3069283");
 }
 
-TEST_CASE("tensors in parts come back, whatever the order in which they are asked for") {
+TEST_CASE("CRC-32C is the same by the processor's instruction as by the table, at any length and in any pieces") {
+  std::mt19937 random(3);
+  std::vector<std::byte> bytes(40'000);
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  for (int i = 0; i < 300; ++i) {
+    const auto some =
+        std::span(bytes).subspan(random() % 100, i < 100 ? static_cast<std::size_t>(i) : random() % 30'000);
+    Crc32c table, pieces;
+    table.update_by_table(some);
+    const std::size_t cut = some.empty() ? 0 : random() % some.size();
+    pieces.update(some.first(cut));
+    pieces.update(some.subspan(cut));
+    CHECK(crc32c(some) == table.value());
+    CHECK(pieces.value() == table.value());
+  }
+}
+
+TEST_CASE("tensors in parts come back, whatever the order in which they are asked for, and wherever they lie") {
   std::vector<float> a(6), b(4), c(1, 7.f);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i) + 0.5f;
   for (std::size_t i = 0; i < b.size(); ++i) b[i] = -static_cast<float>(i);
+  using Part = ArenaMatrix;
+  const MappedTensor in_a{"a", {2, 3}, {Part{0, 2, 3}}}, turned_a{"a", {2, 3}, {Part{0, 3, 2, true}}},
+      in_b{"b", {2, 2}, {Part{0, 1, 2}, Part{2, 1, 2}}}, in_c{"c", {}, {Part{0, 1, 1}}};
+  const ForeignMemory elsewhere{
+      [](std::span<float> to, const float* from) { std::memcpy(to.data(), from, to.size_bytes()); },
+      [](float* to, std::span<const float> from) { std::memcpy(to, from.data(), from.size_bytes()); }};
+  for (const ForeignMemory* const memory : {static_cast<const ForeignMemory*>(nullptr), &elsewhere}) {
+    for (const StoredType type : {StoredType::float32, StoredType::bfloat16, StoredType::float16}) {
+      const auto path = file_with("");
+      OutputFile file(path);
+      write_safetensors(file, {{in_b, b}, {in_a, a}, {in_c, c}}, type, memory);
+      file.finish();
+
+      const SafetensorsReader reader(path);
+      REQUIRE(reader.entries().size() == 3);
+      CHECK(reader.entries()[0].name == "a");
+      CHECK(reader.entries()[0].type == safetensors::name_of(type));
+      CHECK(reader.entries()[0].shape == std::vector<std::int64_t>{2, 3});
+      std::vector<float> a2(6), b2(4), c2(1);
+      CHECK(reader.read({{in_c, c2}, {in_a, a2}, {in_b, b2}}, memory) == file.crc());
+      CHECK(a2 == a);
+      CHECK(b2 == b);
+      CHECK(c2 == c);
+      CHECK(reader.read({{in_c, c2}, {turned_a, a2}, {in_b, b2}}, memory) == file.crc());
+      CHECK(a2 == std::vector<float>{0.5f, 3.5f, 1.5f, 4.5f, 2.5f, 5.5f});
+      // The header is padded so that the data begins at a multiple of eight.
+      std::ifstream raw(path, std::ios::binary);
+      std::uint64_t n = 0;
+      raw.read(reinterpret_cast<char*>(&n), 8);
+      CHECK(n % 8 == 0);
+    }
+  }
+}
+
+TEST_CASE("a file is laid out as the reference writer lays it out") {
+  const std::vector<float> a{1, 2};
   const auto path = file_with("");
   OutputFile file(path);
-  using Part = std::span<const float>;
-  write_safetensors(
-      file, {{"b", {2, 2}, {Part(b).first(2), Part(b).last(2)}}, {"a", {2, 3}, {Part(a)}}, {"c", {}, {Part(c)}}});
+  write_safetensors(file, {{{"b", {1}, {ArenaMatrix{1, 1, 1}}}, a}, {{"a", {1, 1}, {ArenaMatrix{0, 1, 1}}}, a}});
   file.finish();
-
-  SafetensorsReader reader(path);
-  REQUIRE(reader.entries().size() == 3);
-  CHECK(reader.entries()[0].name == "a");
-  CHECK(reader.entries()[0].shape == std::vector<std::int64_t>{2, 3});
-  std::vector<float> a2(6), b2(4), c2(1);
-  CHECK(reader.read(
-            {{"c", {}, {c2}}, {"a", {2, 3}, {std::span(a2).first(1), std::span(a2).last(5)}}, {"b", {2, 2}, {b2}}}) ==
-        file.crc());
-  CHECK(a2 == a);
-  CHECK(b2 == b);
-  CHECK(c2 == c);
-  // The header is padded so that the data begins at a multiple of eight.
-  std::ifstream raw(path, std::ios::binary);
-  std::uint64_t n = 0;
-  raw.read(reinterpret_cast<char*>(&n), 8);
-  CHECK(n % 8 == 0);
+  // What safetensors.numpy.save writes, of Python's safetensors 0.7.0.
+  const std::string header =
+      R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
+  const std::string padding((8 - header.size() % 8) % 8, ' ');
+  CHECK(read_small_file(path) == length(header.size() + padding.size()) + header + padding +
+                                     std::string(reinterpret_cast<const char*>(a.data()), 8));
 }
 
 TEST_CASE("every bad safetensors file is refused in one sentence that names it") {
@@ -90,9 +130,15 @@ TEST_CASE("every bad safetensors file is refused in one sentence that names it")
       {"{\"x\":[]}", 0, "must have dtype"},
       {"{" + tensor("x", "[2]", "[0,8]") + ",\"y\":{\"dtype\":\"F32\",\"shape\":[0]}}", 8, "must have dtype"},
       {"{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"more\":1}}", 8, "nothing else"},
-      {"{" + tensor("x", "[2]", "[0,8]", "F64") + "}", 8, "type F64"},
-      {"{" + tensor("x", "[2]", "[0,8]", "") + "}", 8, "only F32"},
-      {"{\"x\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "only F32"},
+      {"{" + tensor("x", "[2]", "[0,8]", "F64") + "}", 8, "do not fit"},
+      {"{" + tensor("x", "[2]", "[0,8]", "") + "}", 8, "does not know"},
+      {"{" + tensor("x", "[2]", "[0,8]", "f32") + "}", 8, "does not know"},
+      {"{" + tensor("x", "[2]", "[0,8]", "F32\\u0000") + "}", 8, "does not know"},
+      {"{" + tensor("x", "[3]", "[0,1]", "F4") + "}", 1, "do not fit"},
+      {"{" + tensor("x", "[2]", "[0,8]", "BF16") + "}", 8, "do not fit"},
+      {"{" + tensor("x", "[2,0,9]", "[0,8]") + "}", 8, "do not fit"},
+      {"{" + tensor("x", "[1048576,1048576,1048576,1048576]", "[0,8]") + "}", 1 << 20, "larger than any file"},
+      {"{\"x\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "does not know"},
       {"{" + tensor("x", "2", "[0,8]") + "}", 8, "no proper shape"},
       {"{" + tensor("x", "{}", "[0,8]") + "}", 8, "no proper shape"},
       {"{" + tensor("x", "[1,1,1,1,1,1,1,1,2]", "[0,8]") + "}", 8, "no proper shape"},
@@ -141,7 +187,8 @@ TEST_CASE("the length of a header is checked before memory is taken for it") {
                        ~std::uint64_t{0}}) {
     CHECK_THROWS_WITH(SafetensorsReader(file_with(length(n) + "{}")), Contains("header would have"));
   }
-  for (std::size_t n = 0; n < 8; ++n) {
+  CHECK_THROWS_WITH(SafetensorsReader(file_with("")), Contains("is empty"));
+  for (std::size_t n = 1; n < 8; ++n) {
     CHECK_THROWS_WITH(SafetensorsReader(file_with(std::string(n, '\0'))), Contains("half-written"));
   }
   CHECK(SafetensorsReader(with_header("{}      ", 0)).entries().empty());
@@ -156,10 +203,35 @@ TEST_CASE("what is no regular file is refused") {
 TEST_CASE("tensors that are missing, too many or of another shape are named") {
   const auto path = with_header("{" + tensor("x", "[2]", "[0,8]") + "}", 8);
   std::vector<float> two(2), four(4);
-  CHECK_THROWS_WITH(SafetensorsReader(path).read({}), Contains("has a tensor 'x'"));
-  CHECK_THROWS_WITH(SafetensorsReader(path).read({{"x", {4}, {four}}}), Contains("(2)") && Contains("(4)"));
-  CHECK_THROWS_WITH(SafetensorsReader(path).read({{"x", {2}, {two}}, {"y", {4}, {four}}}), Contains("'y' is missing"));
-  CHECK_NOTHROW(SafetensorsReader(path).read({{"x", {2}, {two}}}));
+  const auto all = [](const char* name, std::vector<float>& arena) {
+    const auto size = static_cast<std::int64_t>(arena.size());
+    return ArenaTensor<float>{{name, {size}, {ArenaMatrix{0, 1, size}}}, arena};
+  };
+  CHECK_THROWS_WITH(SafetensorsReader(path).read(std::vector<ArenaTensor<float>>{}), Contains("has a tensor 'x'"));
+  CHECK_THROWS_WITH(SafetensorsReader(path).read({all("x", four)}), Contains("(2)") && Contains("(4)"));
+  CHECK_THROWS_WITH(SafetensorsReader(path).read({all("x", two), all("y", four)}), Contains("'y' is missing"));
+  CHECK_NOTHROW(SafetensorsReader(path).read({all("x", two)}));
+  const auto other = with_header("{" + tensor("x", "[2]", "[0,8]", "I32") + "}", 8);
+  CHECK_THROWS_WITH(SafetensorsReader(other).read({all("x", two)}), Contains("type I32"));
+}
+
+TEST_CASE("numbers that the model has no place for must be zero") {
+  const MappedTensor nowhere{"x", {2}, {zeros(2)}};
+  std::vector<float> none;
+  const auto path = with_header("{" + tensor("x", "[2]", "[0,8]") + "}", 8);
+  CHECK_NOTHROW(SafetensorsReader(path).read({{nowhere, none}}));
+  const std::string header = "{" + tensor("x", "[2]", "[0,8]") + "}";
+  file_with(length(header.size()) + header + std::string(7, '\0') + "\1");
+  CHECK_THROWS_WITH(SafetensorsReader(path).read({{nowhere, none}}), Contains("'x' that is not zero"));
+}
+
+TEST_CASE("a file that becomes shorter while it is read is a sentence, and no crash") {
+  const std::string header = "{" + tensor("x", "[100000]", "[0,400000]") + "}";
+  const auto path = file_with(length(header.size()) + header + std::string(400'000, '\0'));
+  const SafetensorsReader reader(path);
+  std::filesystem::resize_file(path, 4096);
+  std::vector<float> arena(100'000);
+  CHECK_THROWS_WITH(reader.read({{{"x", {100'000}, {ArenaMatrix{0, 1, 100'000}}}, arena}}), Contains("became shorter"));
 }
 
 TEST_CASE("no file that differs in some bytes from a good one does more than throw") {

@@ -71,8 +71,8 @@ class TrainingRun {
     }
     announce();
     Metrics metrics(run_.path() / "metrics.jsonl");
-    TrainDisplay display(options().max_iters, std::max<std::int64_t>(options().eval_interval / 5, 1),
-                         tokens_per_step(), watch());
+    TrainDisplay display(options().max_iters, std::max<std::int64_t>(options().eval_interval / 5, 1), tokens_per_step(),
+                         watch());
     try {
       return loop(metrics, display);
     } catch (const Error& error) {
@@ -110,9 +110,8 @@ class TrainingRun {
   /// Says what the run will take, and refuses what does not fit, before anything is allocated.
   TrainMemory expected_memory() const {
     const TrainOptions options = first_options();
-    TrainMemory memory =
-        train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx}, backend_.how.precision,
-                     options.recompute);
+    TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx},
+                                      backend_.how.precision, options.recompute);
     memory.workspace = backend_.model->train_workspace(backend_.how, options.batch_size);
     if (!flags_.input_file.empty()) {  // shards are mapped: the system gives their pages up when it needs memory
       std::error_code error;
@@ -130,6 +129,13 @@ class TrainingRun {
 
   void make_trainer() { trainer_ = backend_.model->trainer(backend_.how, state_.options); }
 
+  /// Calls load(path) on the model directory that --init-from-model names.
+  template <class Load> auto from_initial_model(Load&& load) const {
+    return load_newest(flags_.init_from_model, load, [&](const char* sentence) {
+      complain(program_, sentence + std::string("; beginning with the one before it"));
+    });
+  }
+
   void begin() {
     state_.options = applied(flags_, program_.defaults);
     state_.checkpoint_interval =
@@ -137,6 +143,12 @@ class TrainingRun {
     state_.data_bytes = data_.fingerprint.bytes;
     state_.data_crc32c = data_.fingerprint.crc32c;
     make_trainer();
+    if (!flags_.init_from_model.empty()) {
+      from_initial_model([&](const std::filesystem::path& path) {
+        load_weights(ModelReader(path), model_.config, trainer_->weights(), trainer_->memory());
+      });
+      trainer_->resume_at(0, 0, 0);
+    }
     begin_windows();
     run_.cut_metrics(-1);
   }
@@ -164,19 +176,29 @@ class TrainingRun {
     first_iteration_ = trainer_->iteration();
     first_window_ = state_.windows_drawn;
     data_.train.sample(state_.sampling);
-    data_.train.go_on_at(static_cast<std::uint64_t>(first_iteration_) * static_cast<std::uint64_t>(options().grad_accum_steps) + 1,
-                         static_cast<std::uint64_t>(first_window_));
+    data_.train.go_on_at(
+        static_cast<std::uint64_t>(first_iteration_) * static_cast<std::uint64_t>(options().grad_accum_steps) + 1,
+        static_cast<std::uint64_t>(first_window_));
   }
 
   std::int64_t windows_per_step() const { return std::int64_t{options().batch_size} * options().grad_accum_steps; }
 
-  /// What the checkpoint that the run goes on from knows of its data. What is damaged restore() says.
+  /// What the model that the run begins with knows of its data. What is damaged restore() says.
   std::optional<TrainedOn> trained_on() const {
     check_out(run_, flags_);
+    if (!flags_.init_from_model.empty()) {
+      return from_initial_model([&](const std::filesystem::path& path) -> std::optional<TrainedOn> {
+        const ModelReader reader(path);
+        auto tokenizer = model_directory::tokenizer_of(reader, expect_architecture(reader, model_.config));
+        if (!tokenizer) return std::nullopt;
+        return TrainedOn{flags_.init_from_model, *std::move(tokenizer), std::nullopt};
+      });
+    }
     if (!flags_.resume) return std::nullopt;
     const auto load = [&](const std::filesystem::path& path) {
       const TrainerState state = load_trainer_state(path, model_.config);
-      return TrainedOn{path, load_tokenizer_of(ModelReader(path), model_.config), {state.data_bytes, state.data_crc32c}};
+      return TrainedOn{path, load_tokenizer_of(ModelReader(path), model_.config),
+                       Fingerprint{state.data_bytes, state.data_crc32c}};
     };
     return load_newest(run_.path(), load, [](const char*) {});
   }
@@ -231,8 +253,8 @@ class TrainingRun {
     }
   }
 
-  /// The next step, and as many ahead of it as the backend likes: none beyond an iteration that the host has something to
-  /// do after, and none once a signal has come.
+  /// The next step, and as many ahead of it as the backend likes: none beyond an iteration that the host has something
+  /// to do after, and none once a signal has come.
   void submit(const Signals& signals) {
     const int most = 1 + trainer_->steps_ahead();
     while (trainer_->in_flight() < most) {

@@ -22,11 +22,15 @@ struct Fingerprint {
   bool operator==(const Fingerprint&) const = default;
 };
 
-/// What a checkpoint says of the data that it was trained on.
+/// What the model that a run begins with says of its data: the checkpoint that it goes on from, or a model that it
+/// takes the weights of, which may have been trained on anything.
 struct TrainedOn {
-  std::filesystem::path checkpoint;
+  std::filesystem::path model;
   Tokenizer tokenizer;
-  Fingerprint data;
+  std::optional<Fingerprint> data;
+
+  /// What to do where the run's tokenizer must be another.
+  std::string anew() const { return data ? "begin anew with another --out" : "leave --init-from-model out"; }
 };
 
 struct TrainData {
@@ -57,8 +61,8 @@ inline std::optional<Tokenizer> said_tokenizer(const TrainFlags& flags, const st
   if (flags.tokenizer.empty()) return std::nullopt;
   auto tokenizer = load_tokenizer(flags.tokenizer);
   if (before && tokenizer != before->tokenizer) {
-    throw Error(flags.tokenizer + " is another tokenizer than the model's in " + flags.out +
-                ": leave --tokenizer out, or begin anew with another --out");
+    throw Error(flags.tokenizer + " is another tokenizer than the model's in " + before->model.string() +
+                ": leave --tokenizer out, or " + before->anew());
   }
   return tokenizer;
 }
@@ -69,7 +73,7 @@ inline TrainData of_text(const TrainFlags& flags, const Config& config, const st
   const auto bytes = [](std::string_view part) { return grouped(static_cast<std::int64_t>(part.size())); };
   const Fingerprint fingerprint{static_cast<std::int64_t>(text.size()),
                                 crc32c(std::as_bytes(std::span(text.data(), text.size())))};
-  if (before) expect_same(fingerprint, flags, before->checkpoint, before->data);
+  if (before && before->data) expect_same(fingerprint, flags, before->model, *before->data);
   auto tokenizer = said_tokenizer(flags, before);
   if (!tokenizer) tokenizer = before ? before->tokenizer : Tokenizer::characters(text);
   expect_room(*tokenizer, config.vocab);
@@ -111,8 +115,9 @@ inline Tokenizer tokenizer_of(const Dataset& dataset, const TrainFlags& flags, c
                   "): copy the dataset or prepare it again");
     }
     if (before && own != before->tokenizer) {
-      throw Error(directory.string() + " was prepared with another tokenizer than the model's in " + flags.out +
-                  ": prepare it with --tokenizer " + flags.out + ", or begin anew with another --out");
+      const std::string model = before->model.string();
+      throw Error(directory.string() + " was prepared with another tokenizer than the model's in " + model +
+                  ": prepare it with --tokenizer " + model + ", or " + before->anew());
     }
     return own;
   }
@@ -154,7 +159,7 @@ inline TrainData of_dataset(const TrainFlags& flags, const Config& config, const
   auto [validation, validation_facts] = opened(dataset, dataset.validation, "validate with", config, tokenizer);
   const std::uint32_t crcs[] = {train_facts.crc, validation_facts.crc};
   const Fingerprint fingerprint{train_facts.bytes + validation_facts.bytes, crc32c(std::as_bytes(std::span(crcs)))};
-  if (before) expect_same(fingerprint, flags, before->checkpoint, before->data);
+  if (before && before->data) expect_same(fingerprint, flags, before->model, *before->data);
   std::string description = flags.dataset_dir + ": " + grouped(train.size()) + " tokens to train on, " +
                             grouped(validation.size()) + " to validate with; " + tokenizer.description();
   return {tokenizer, std::move(train), std::move(validation), fingerprint, std::move(description), ""};

@@ -18,7 +18,7 @@ struct EvalDataset {
 };
 
 struct TrainFlags {
-  std::string input_file, dataset_dir, tokenizer, out;
+  std::string input_file, dataset_dir, tokenizer, init_from_model, out;
   std::vector<EvalDataset> eval_datasets;
   std::optional<Sampling> sampling;
   bool resume = false;
@@ -72,6 +72,10 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
       "begin anywhere)",
       config_text::word_of(trainer_state::samplings, Sampling::epoch), trainer_state::samplings,
       [&flags](Sampling sampling) { flags.sampling = sampling; });
+  add_path(app, "--init-from-model",
+           "Begin with the weights and the tokenizer of this model, as a new run: a directory of this architecture, of "
+           "tinygpt or of Hugging Face transformers",
+           "DIR", flags.init_from_model);
   add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
   app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
@@ -145,6 +149,9 @@ inline void check(const TrainFlags& flags, const TrainOptions& defaults) {
                          " twice: give each another");
       }
     }
+  }
+  if (flags.resume && !flags.init_from_model.empty()) {
+    throw UsageError("--resume and --init-from-model contradict each other: a run goes on with its own weights");
   }
   if (flags.out.empty()) throw UsageError("train needs --out DIR, where checkpoints are written: see --help");
   if (!flags.resume) applied(flags, defaults);

@@ -123,6 +123,9 @@ class MappedFile {
     }
   }
 
+  /// Of the first byte; to be read within read() only.
+  const std::byte* address() const { return data_; }
+
   /// The pages of `bytes` bytes from `offset` on need not stay in this process: the system may keep them cached.
   void release(std::int64_t offset, std::int64_t bytes) const {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));

@@ -4,80 +4,90 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
+#include <cstring>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <tinygpt/data/mapped_file.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 
 namespace tinygpt {
 
-/// A float32 tensor to write (E = const float) or to fill (E = float). In memory it may lie in several parts, such as
-/// one per layer; in the file it is one.
-template <class E> struct NamedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::vector<std::span<E>> parts;
-
-  std::int64_t bytes() const {
-    std::int64_t n = 0;
-    for (const auto& part : parts) n += static_cast<std::int64_t>(part.size_bytes());
-    return n;
-  }
+/// A tensor of a file with the arena to which its parts refer: to write (E = const float) or to fill (E = float).
+template <class E> struct ArenaTensor {
+  MappedTensor tensor;
+  std::span<E> arena;
 };
+
+/// The tensors of one arena.
+template <class E> std::vector<ArenaTensor<E>> in_arena(std::vector<MappedTensor> tensors, std::span<E> arena) {
+  std::vector<ArenaTensor<E>> all;
+  all.reserve(tensors.size());
+  for (MappedTensor& tensor : tensors) all.push_back({std::move(tensor), arena});
+  return all;
+}
 
 namespace safetensors {
 
-/// Calls f(buffer, piece of the part) with a buffer on the host as long as the piece, for one piece after the other.
-template <class E, class F> void in_pieces(std::span<E> part, F&& f) {
-  constexpr std::size_t most = std::size_t{1} << 20;
-  std::vector<float> buffer(std::min(most, part.size()));
-  for (std::size_t first = 0; first < part.size(); first += most) {
-    const std::size_t n = std::min(most, part.size() - first);
-    f(std::span(buffer).first(n), part.subspan(first, n));
+/// As long as a header may be: room for 100,000 tensors.
+inline constexpr std::int64_t header_limit = std::int64_t{16} << 20;
+
+struct Type {
+  const char* name;
+  int bits;
+};
+/// All that the format knows. Numbers are read from three of them; of the others only the size is asked.
+inline constexpr Type types[] = {{"F32", 32},    {"BF16", 16},   {"F16", 16},        {"BOOL", 8},        {"U8", 8},
+                                 {"I8", 8},      {"I16", 16},    {"U16", 16},        {"I32", 32},        {"U32", 32},
+                                 {"I64", 64},    {"U64", 64},    {"F64", 64},        {"C64", 64},        {"F8_E5M2", 8},
+                                 {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F4", 4},
+                                 {"F6_E2M3", 6}, {"F6_E3M2", 6}};
+
+inline const char* name_of(StoredType type) {
+  return type == StoredType::float32 ? "F32" : type == StoredType::bfloat16 ? "BF16" : "F16";
+}
+
+inline std::optional<StoredType> stored_type(std::string_view name) {
+  for (const StoredType type : {StoredType::float32, StoredType::bfloat16, StoredType::float16}) {
+    if (name == name_of(type)) return type;
   }
+  return std::nullopt;
 }
 
 }  // namespace safetensors
 
-/// Writes a whole file; finish() is left to the caller. `memory`: where the parts lie; null for the host's.
-inline void write_safetensors(OutputFile& file, std::vector<NamedTensor<const float>> tensors,
-                              const ForeignMemory* memory = nullptr,
+/// Writes a whole file; finish() is left to the caller. `memory`: where the arenas lie; null for the host's. The bytes
+/// are those that the reference writer gives the same tensors.
+inline void write_safetensors(OutputFile& file, std::vector<ArenaTensor<const float>> tensors,
+                              StoredType type = StoredType::float32, const ForeignMemory* memory = nullptr,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
   // The reference writer's order: alignment of the type (here one type only), then name.
-  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  Json header{{"__metadata__", metadata}};
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.tensor.name < b.tensor.name; });
+  nlohmann::ordered_json header{{"__metadata__", metadata}};
   std::int64_t end = 0;
-  for (const auto& tensor : tensors) {
+  for (const auto& [tensor, arena] : tensors) {
     const std::int64_t begin = end;
-    end += tensor.bytes();
-    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+    end += tensor.size() * bytes_of(type);
+    header[tensor.name] = {
+        {"dtype", safetensors::name_of(type)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(text);
-  for (const auto& tensor : tensors) {
-    for (const auto& part : tensor.parts) {
-      if (memory == nullptr) {
-        file.write(std::as_bytes(part));
-        continue;
-      }
-      safetensors::in_pieces(part, [&](std::span<float> piece, std::span<const float> there) {
-        memory->read(piece, there.data());
-        file.write(std::as_bytes(piece));
-      });
-    }
+  for (const auto& [tensor, arena] : tensors) {
+    write_tensor(tensor, arena, memory, type, [&](std::span<const std::byte> bytes) { file.write(bytes); });
   }
 }
 
 /// One tensor as the header describes it.
 struct TensorEntry {
-  std::string name;
+  std::string name, type;  ///< type: "F32"
   std::vector<std::int64_t> shape;
   std::int64_t begin = 0, end = 0;  ///< bytes of the data buffer
 };
@@ -107,24 +117,26 @@ inline TensorEntry parse_entry(const std::string& name, const Json& json, std::i
     throw damaged(path, where + " must have dtype, shape and data_offsets, and nothing else");
   }
   const Json &dtype = json["dtype"], &shape = json["shape"], &offsets = json["data_offsets"];
-  if (dtype != "F32") {
+  const auto type = std::find_if(std::begin(types), std::end(types), [&](const Type& t) { return dtype == t.name; });
+  if (type == std::end(types)) {
     throw damaged(path, where + " has the type " + printable(dtype.is_string() ? dtype.get<std::string>() : "?") +
-                            ", where only F32 can be read");
+                            ", which the format does not know");
   }
   if (!shape.is_array() || shape.size() > 8) throw damaged(path, where + " has no proper shape");
   if (!offsets.is_array() || offsets.size() != 2) throw damaged(path, where + " has no two data_offsets");
 
-  TensorEntry entry{name, {}, 0, 0};
-  std::int64_t bytes = sizeof(float);
+  TensorEntry entry{name, type->name, {}, 0, 0};
+  const std::int64_t most = data_bytes < (std::int64_t{1} << 60) ? 8 * data_bytes : data_bytes;
+  std::int64_t bits = type->bits;
   for (const Json& extent : shape) {
-    entry.shape.push_back(size_from(extent, data_bytes, path, "an extent of " + where));
-    if (__builtin_mul_overflow(bytes, entry.shape.back(), &bytes)) {
+    entry.shape.push_back(size_from(extent, most, path, "an extent of " + where));
+    if (__builtin_mul_overflow(bits, entry.shape.back(), &bits)) {
       throw damaged(path, where + " is larger than any file");
     }
   }
   entry.begin = size_from(offsets[0], data_bytes, path, "an offset of " + where);
   entry.end = size_from(offsets[1], data_bytes, path, "an offset of " + where);
-  if (entry.end < entry.begin || entry.end - entry.begin != bytes) {
+  if (entry.end < entry.begin || bits % 8 != 0 || entry.end - entry.begin != bits / 8) {
     throw damaged(path, where + " has offsets that do not fit its shape " + shape_text(entry.shape));
   }
   return entry;
@@ -165,67 +177,115 @@ inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t
 
 }  // namespace safetensors
 
-/// A safetensors file whose header has been read and found to be consistent with the size of the file.
+/// Where a tensor of a file goes.
+struct TensorTarget {
+  const MappedTensor* tensor = nullptr;
+  std::span<float> arena;
+};
+
+/// A mapped safetensors file whose header has been read and found to be consistent with the size of the file.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& path) : file_(path) {
-    constexpr std::int64_t header_limit = std::int64_t{16} << 20;
     std::uint64_t length = 0;
     if (file_.size() < static_cast<std::int64_t>(sizeof length)) {
       throw damaged(path, "it has only " + std::to_string(file_.size()) + " bytes and is half-written");
     }
-    file_.read(std::as_writable_bytes(std::span(&length, 1)));
-    if (length > static_cast<std::uint64_t>(std::min(header_limit, file_.left()))) {
+    file_.read([&](std::span<const std::byte> bytes) { std::memcpy(&length, bytes.data(), sizeof length); });
+    const std::int64_t left = file_.size() - static_cast<std::int64_t>(sizeof length);
+    if (length > static_cast<std::uint64_t>(std::min(safetensors::header_limit, left))) {
       throw damaged(path, "its header would have " + std::to_string(length) + " bytes, more than the file may hold");
     }
     std::string header(static_cast<std::size_t>(length), '\0');
-    file_.read(std::as_writable_bytes(std::span(header.data(), header.size())));
-    entries_ = safetensors::parse_header(header, file_.left(), path);
+    file_.read([&](std::span<const std::byte> bytes) {
+      std::memcpy(header.data(), bytes.data() + sizeof length, header.size());
+    });
+    data_ = sizeof length + header.size();
+    crc_.update(std::as_bytes(std::span(&length, 1)));
+    crc_.update(std::as_bytes(std::span(header)));
+    entries_ = safetensors::parse_header(header, left - static_cast<std::int64_t>(length), path);
   }
 
+  const std::filesystem::path& path() const { return file_.path(); }
+
+  /// In the order of their bytes.
   const std::vector<TensorEntry>& entries() const { return entries_; }
 
-  /// Fills the tensors, which must be exactly those of the file, with the same names and shapes. Call it once.
-  /// `memory`: where their parts lie; null for the host's. Returns the checksum of the whole file.
-  std::uint32_t read(const std::vector<NamedTensor<float>>& tensors, const ForeignMemory* memory = nullptr) {
-    std::map<std::string_view, const NamedTensor<float>*> by_name;
-    for (const auto& tensor : tensors) by_name[tensor.name] = &tensor;
+  /// Calls target(entry) for each tensor in the order of the file, copies its numbers to the TensorTarget that this
+  /// gives, once, and passes over those of which it gives none. `memory`: where arenas lie; null for the host's.
+  /// Returns the checksum of the whole file.
+  template <class Target> std::uint32_t read_each(Target&& target, const ForeignMemory* memory = nullptr) const {
+    Crc32c crc = crc_;
     for (const TensorEntry& entry : entries_) {
-      const auto found = by_name.find(entry.name);
-      if (found == by_name.end()) {
-        throw damaged(file_.path(), "it has a tensor '" + printable(entry.name) + "' that this model has not");
+      const auto size = static_cast<std::size_t>(entry.end - entry.begin);
+      const TensorTarget to = target(entry);
+      if (to.tensor == nullptr) {
+        file_.read([&](std::span<const std::byte> bytes) { crc.update(bytes.subspan(begin_of(entry), size)); });
+        continue;
       }
-      if (entry.shape != found->second->shape) {
-        throw damaged(file_.path(), "tensor '" + entry.name + "' has the shape " + shape_text(entry.shape) +
-                                        ", where this model has " + shape_text(found->second->shape));
+      const auto type = safetensors::stored_type(entry.type);
+      const std::string name = "tensor '" + printable(entry.name) + "'";
+      if (!type) {
+        throw damaged(path(), name + " has the type " + entry.type + ", where F32, BF16 and F16 can be read");
       }
-    }
-    if (entries_.size() != tensors.size()) {
-      for (const auto& tensor : tensors) {
-        const auto is_it = [&](const TensorEntry& entry) { return entry.name == tensor.name; };
-        if (std::none_of(entries_.begin(), entries_.end(), is_it)) {
-          throw damaged(file_.path(), "tensor '" + tensor.name + "' is missing");
-        }
+      if (entry.shape != to.tensor->shape) {
+        throw damaged(path(), name + " has the shape " + shape_text(entry.shape) + ", where this model has " +
+                                  shape_text(to.tensor->shape));
       }
-    }
-    for (const TensorEntry& entry : entries_) {
-      for (const auto& part : by_name[entry.name]->parts) {
-        if (memory == nullptr) {
-          file_.read(std::as_writable_bytes(part));
-          continue;
-        }
-        safetensors::in_pieces(part, [&](std::span<float> piece, std::span<float> there) {
-          file_.read(std::as_writable_bytes(piece));
-          memory->write(there.data(), piece);
+      const auto read_piece = [&](std::span<const std::byte> piece, const auto& copy) {
+        file_.read([&](std::span<const std::byte>) {
+          crc.update(piece);
+          copy();
         });
+      };
+      if (!copy_tensor(*to.tensor, to.arena, memory, *type, address_of(entry), read_piece)) {
+        throw Error(path().string() + " has a bias '" + printable(entry.name) +
+                    "' that is not zero, and this model has none: use a type with it, such as Bias<all>");
       }
     }
-    return file_.crc();
+    return crc.value();
+  }
+
+  /// Have two tensors the same type and the same bytes?
+  bool same(const TensorEntry& a, const SafetensorsReader& other, const TensorEntry& b) const {
+    if (a.type != b.type || a.shape != b.shape || a.end - a.begin != b.end - b.begin) return false;
+    bool equal = false;
+    file_.read([&](std::span<const std::byte>) {
+      const auto size = static_cast<std::size_t>(a.end - a.begin);
+      equal = size == 0 || std::memcmp(address_of(a), other.address_of(b), size) == 0;
+    });
+    return equal;
+  }
+
+  /// Fills exactly these tensors, of which the file must have no other. Returns the checksum of the whole file.
+  std::uint32_t read(const std::vector<ArenaTensor<float>>& tensors, const ForeignMemory* memory = nullptr) const {
+    std::map<std::string_view, const ArenaTensor<float>*> by_name;
+    for (const auto& each : tensors) by_name[each.tensor.name] = &each;
+    for (const TensorEntry& entry : entries_) {
+      if (!by_name.contains(entry.name)) {
+        throw damaged(path(), "it has a tensor '" + printable(entry.name) + "' that this model has not");
+      }
+    }
+    if (entries_.size() != by_name.size()) {
+      for (const TensorEntry& entry : entries_) by_name.erase(entry.name);
+      throw damaged(path(), "tensor '" + std::string(by_name.begin()->first) + "' is missing");
+    }
+    const auto target = [&](const TensorEntry& entry) {
+      const auto& [tensor, arena] = *by_name.at(entry.name);
+      return TensorTarget{&tensor, arena};
+    };
+    return read_each(target, memory);
   }
 
  private:
-  InputFile file_;
+  std::size_t begin_of(const TensorEntry& entry) const { return data_ + static_cast<std::size_t>(entry.begin); }
+  /// To be read within file_.read() only.
+  const std::byte* address_of(const TensorEntry& entry) const { return file_.address() + begin_of(entry); }
+
+  MappedFile file_;
   std::vector<TensorEntry> entries_;
+  std::size_t data_ = 0;  ///< where the data buffer begins
+  Crc32c crc_;            ///< of what is before it
 };
 
 }  // namespace tinygpt

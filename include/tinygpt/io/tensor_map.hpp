@@ -85,6 +85,41 @@ inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, s
   }
 }
 
+/// One number of a file, wherever it lies.
+template <class N> float number(const std::byte* from) {
+  N value;
+  std::memcpy(&value, from, sizeof value);
+  return static_cast<float>(value);
+}
+
+template <class N> void straight(const std::byte* from, std::size_t n, float* to) {
+  if constexpr (std::is_same_v<N, float>) {
+    std::memcpy(to, from, n * sizeof(float));
+  } else {
+    for (std::size_t i = 0; i < n; ++i) to[i] = number<N>(from + i * sizeof(N));
+  }
+}
+
+/// A rows x cols matrix becomes cols x rows.
+template <class N> void turn(const std::byte* from, std::int64_t rows, std::int64_t cols, float* to) {
+  constexpr std::int64_t tile = 16;
+  for (std::int64_t c0 = 0; c0 < cols; c0 += tile) {
+    for (std::int64_t r0 = 0; r0 < rows; r0 += tile) {
+      for (std::int64_t c = c0; c < std::min(c0 + tile, cols); ++c) {
+        for (std::int64_t r = r0; r < std::min(r0 + tile, rows); ++r) {
+          to[c * rows + r] = number<N>(from + static_cast<std::size_t>(r * cols + c) * sizeof(N));
+        }
+      }
+    }
+  }
+}
+
+template <class N> bool all_zero(const std::byte* from, std::size_t n) {
+  bool zero = true;
+  for (std::size_t i = 0; i < n; ++i) zero &= number<N>(from + i * sizeof(N)) == 0;
+  return zero;
+}
+
 /// Calls f(numbers) for the numbers of a part in the order of the file.
 template <class F>
 void for_each_piece(const ArenaMatrix& part, std::span<const float> arena, const ForeignMemory* memory, F&& f) {
@@ -174,9 +209,8 @@ template <class Sink>
 void write_tensor(const MappedTensor& tensor, std::span<const float> arena, const ForeignMemory* memory,
                   StoredType type, Sink&& sink) {
   const auto convert = [&]<class N>(N, std::span<const float> from) {
-    std::vector<N> to;
-    to.reserve(from.size());
-    for (const float x : from) to.push_back(N(x));
+    std::vector<N> to(from.size());
+    for (std::size_t i = 0; i < from.size(); ++i) to[i] = N(from[i]);
     sink(std::as_bytes(std::span<const N>(to)));
   };
   for (const ArenaMatrix& part : tensor.parts) {
@@ -210,6 +244,52 @@ bool read_tensor(const MappedTensor& tensor, std::span<float> arena, const Forei
     });
   }
   return fits;
+}
+
+/// The same from bytes that lie somewhere already, such as in a mapped file, and straight to where they belong. They
+/// need not be aligned. Calls read(piece, copy) for a piece of them after the other, front to back: read must call
+/// copy(), which allocates nothing and may be left at any load, and may do so within mapping::guarded().
+template <class Read>
+bool copy_tensor(const MappedTensor& tensor, std::span<float> arena, const ForeignMemory* memory, StoredType type,
+                 const std::byte* from, Read&& read) {
+  const auto copy = [&]<class N>(N) {
+    bool zero = true;
+    std::vector<float> staged;
+    for (const ArenaMatrix& part : tensor.parts) {
+      const auto size = static_cast<std::size_t>(part.size());
+      const auto bytes = [&](std::size_t first, std::size_t count) {
+        return std::span(from + first * sizeof(N), count * sizeof(N));
+      };
+      if (part.offset == ArenaMatrix::nowhere) {
+        read(bytes(0, size), [&] { zero &= tensor_map::all_zero<N>(from, size); });
+      } else if (memory == nullptr && part.transposed) {
+        float* const to = arena.data() + part.offset;
+        read(bytes(0, size), [&] { tensor_map::turn<N>(from, part.cols, part.rows, to); });
+      } else if (memory == nullptr) {
+        for (std::size_t i = 0; i < size; i += tensor_map::most) {
+          const std::size_t n = std::min(tensor_map::most, size - i);
+          float* const to = arena.data() + part.offset + i;
+          read(bytes(i, n), [&] { tensor_map::straight<N>(from + i * sizeof(N), n, to); });
+        }
+      } else if (part.transposed) {
+        staged.resize(size);
+        read(bytes(0, size), [&] { tensor_map::turn<N>(from, part.cols, part.rows, staged.data()); });
+        memory->write(arena.data() + part.offset, staged);
+      } else {
+        for (std::size_t i = 0; i < size; i += tensor_map::most) {
+          staged.resize(std::min(tensor_map::most, size - i));
+          read(bytes(i, staged.size()),
+               [&] { tensor_map::straight<N>(from + i * sizeof(N), staged.size(), staged.data()); });
+          memory->write(arena.data() + part.offset + i, staged);
+        }
+      }
+      from += size * sizeof(N);
+    }
+    return zero;
+  };
+  if (type == StoredType::bfloat16) return copy(bfloat16{});
+  if (type == StoredType::float16) return copy(float16{});
+  return copy(0.0f);
 }
 
 /// The parameter table as this project's own files have it: layers stacked on the first axis, named `prefix` + its

@@ -67,6 +67,7 @@
 #include <span>
 
 #include <tinygpt/layout/activations.hpp>
+#include <tinygpt/model/norm_epsilon.hpp>
 #include <tinygpt/ops/deferred.hpp>
 #include <tinygpt/ops/dropout.hpp>
 #include <tinygpt/ops/rope.hpp>
@@ -77,9 +78,6 @@ using TokenIds = Tensor<const std::int32_t, Batch<dyn>, Time<dyn>>;
 
 /// A target that does not count: no loss, no gradient.
 inline constexpr std::int32_t ignored_target = -1;
-
-/// What is added to a variance before its root is inverted. Sources: GPT-2's and Qwen3's released configurations.
-constexpr double norm_epsilon(NormKind kind) { return kind == layer ? 1e-5 : 1e-6; }
 
 /// One AdamW update. Source: Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2; clipping by the global norm:
 /// Pascanu, Mikolov, Bengio 2013 (arXiv:1211.5063).

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/tool/config_from.hpp>
 #include <tinygpt/cli/tool/data.hpp>
 #include <tinygpt/cli/tool/fit.hpp>
 #include <tinygpt/cli/tool/new.hpp>
@@ -21,8 +22,8 @@
 namespace tinygpt::cli::tool {
 
 /// What each command was told; a command is what is here.
-using Commands =
-    std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags, PrepareFlags, DataFlags>;
+using Commands = std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags, PrepareFlags,
+                            DataFlags, ConfigFromFlags, ExportFlags, ImportFlags>;
 
 inline std::vector<std::string> command_names() {
   return std::apply([](const auto&... each) { return std::vector<std::string>{each.command...}; }, Commands());

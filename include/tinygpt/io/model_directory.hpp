@@ -1,0 +1,94 @@
+// A model on disk, in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json, tokenizer_config.json
+// and generation_config.json. Architectures that transformers does not know keep our own names and stacked layers.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <tinygpt/io/model_view.hpp>
+#include <tinygpt/io/tensor_files.hpp>
+#include <tinygpt/io/tokenizer_files.hpp>
+
+namespace tinygpt {
+
+namespace model_directory {
+
+/// What transformers' AutoTokenizer asks for beside tokenizer.json.
+inline nlohmann::ordered_json tokenizer_config_json(const Tokenizer& tokenizer, int ctx) {
+  nlohmann::ordered_json json{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                              {"model_max_length", ctx},
+                              {"clean_up_tokenization_spaces", false}};
+  if (const auto end = tokenizer.end_of_text()) {
+    for (const char* const key : {"bos_token", "eos_token"}) json[key] = std::string(tokenizer.decode(*end));
+  }
+  return json;
+}
+
+inline nlohmann::ordered_json generation_config_json(const Tokenizer* tokenizer) {
+  nlohmann::ordered_json json{{"_from_model_config", true}};
+  const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
+  if (!end) return json;
+  for (const char* const key : {"bos_token_id", "eos_token_id"}) json[key] = *end;
+  return json;
+}
+
+/// The tokenizer of a model, if it has one, of those that a model of these ids can have.
+inline std::optional<Tokenizer> tokenizer_of(const ModelReader& reader, const ModelConfig& said) {
+  const auto path = reader.path("tokenizer.json");
+  std::optional<Tokenizer> tokenizer;
+  if (reader.has("tokenizer.json")) {
+    tokenizer = tokenizer_from_json(reader.json("tokenizer.json", max_tokenizer_file), path);
+  } else if (!reader.has_manifest()) {
+    for (const auto& [vocab, merges] : tokenizer_files::pairs) {
+      if (!tokenizer && reader.has(vocab) && reader.has(merges)) tokenizer = load_tokenizer(reader.path(vocab));
+    }
+  }
+  if (!tokenizer) return std::nullopt;
+  if (tokenizer->size() > said.config.vocab) {
+    throw damaged(path, "it has " + std::to_string(tokenizer->size()) + " tokens, and the model has room for " +
+                            std::to_string(said.config.vocab));
+  }
+  if (said.tokenizer_hash && *said.tokenizer_hash != hash_text(tokenizer->hash())) {
+    throw damaged(path, "it is another tokenizer than the one that the model was trained with (" +
+                            hash_text(tokenizer->hash()) + " instead of " + printable(*said.tokenizer_hash) + ")");
+  }
+  return tokenizer;
+}
+
+/// The files beside the tensors.
+inline void write_texts(ModelWriter& writer, const ModelView& model, StoredType type) {
+  writer.text("config.json", model_config_json(model.config, model.name, type, model.tokenizer).dump(2) + "\n");
+  writer.text("generation_config.json", generation_config_json(model.tokenizer).dump(2) + "\n");
+  if (model.tokenizer == nullptr) return;
+  writer.text("tokenizer.json", tokenizer_json_text(*model.tokenizer));
+  writer.text("tokenizer_config.json", tokenizer_config_json(*model.tokenizer, model.config.ctx).dump(2) + "\n");
+}
+
+}  // namespace model_directory
+
+/// Writes a model directory: whole, or not at all. What is at `directory` gives way to it.
+inline void write_model_directory(const std::filesystem::path& directory, const ModelView& model,
+                                  StoredType type = StoredType::float32, Manifest manifest = Manifest::no) {
+  ModelWriter writer(directory);
+  model_directory::write_texts(writer, model, type);
+  writer.tensors("model.safetensors", in_arena(model_tensors(model.config, layout_of(model.config)), model.weights),
+                 type);
+  writer.commit(manifest);
+}
+
+/// Reads anybody's model directory. With `expected` it must be of that architecture: the sentence says what differs.
+inline LoadedModel read_model_directory(const std::filesystem::path& directory,
+                                        const std::optional<Config>& expected = std::nullopt) {
+  const ModelReader reader(directory);
+  const ModelConfig said = expected ? expect_architecture(reader, *expected) : read_model_config(reader);
+  auto tokenizer = model_directory::tokenizer_of(reader, said);
+  TensorFiles files(reader);
+  files.expect(said.config, said.layout);
+  const ParamTable table(said.config);
+  LoadedModel model{said.name, said.config, std::vector<float>(static_cast<std::size_t>(table.arena_size())),
+                    std::move(tokenizer)};
+  files.load(model.weights);
+  return model;
+}
+
+}  // namespace tinygpt
