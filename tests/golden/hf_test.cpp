@@ -1,4 +1,4 @@
-// Models that Hugging Face transformers wrote, and what it computes with them. tests/oracles/hf.py --goldens made them,
+// Models that Hugging Face transformers wrote, and what it computes with them. tests/golden/hf_models.py made them,
 // with the versions that each expected.json names; scripts/test-oracles.sh compares many more.
 #include <catch.hpp>
 

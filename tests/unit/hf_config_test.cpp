@@ -158,6 +158,7 @@ TEST_CASE("what would be computed differently here, or is no configuration, is r
       {llama_text, R"({"rope_scaling": {"type": "linear", "factor": 2.0}})", "of type 'linear'"},
       {llama_text, R"({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}})", "of type 'yarn'"},
       {llama_text, R"({"rope_parameters": 10000})", "an object"},
+      {llama_text, R"({"rope_parameters": {"full_attention": {"rope_theta": 20000.0}}})", "several kinds"},
       {llama_text, R"({"rope_theta": 500000})", "two different values"},
       {llama_text, R"({"rope_parameters": {"rope_theta": 0.5}})", "whole number from 1"},
       {llama_text, R"({"rope_parameters": {"rope_theta": 1e10}})", "whole number from 1"},

@@ -198,6 +198,9 @@ class Reader {
     for (const char* const key : {"rope_scaling", "rope_parameters"}) {
       if (!present(key)) continue;
       const Json inside = member<Json>(json_, key, path_);
+      if (std::any_of(inside.begin(), inside.end(), [](const Json& value) { return value.is_object(); })) {
+        refuse("its layers have positions of several kinds ('" + std::string(key) + "')", "take a model of one kind");
+      }
       for (const char* const kind : {"rope_type", "type"}) {
         if (!inside.contains(kind)) continue;
         const auto type = member<std::string>(inside, kind, path_);

@@ -1,5 +1,5 @@
 // config.json of a model directory: the words of Hugging Face transformers where it knows the architecture, and one
-// member of our own, "tinygpt", which says what those words cannot.
+// member of our own, "tinygpt", for what those words cannot say.
 #pragma once
 
 #include <optional>

@@ -84,18 +84,6 @@ class TensorFiles {
     }
   }
 
-  /// The type of the first tensor.
-  std::optional<StoredType> type() const {
-    for (const auto& file : files_) {
-      for (const TensorEntry& entry : file.entries()) {
-        if (const auto type = safetensors::stored_type(entry.type); type && !tensor_files::is_buffer(entry.name)) {
-          return type;
-        }
-      }
-    }
-    return std::nullopt;
-  }
-
   /// Checks, before memory is taken for it, that the files hold this model: all tensors, in their shapes, and no
   /// others.
   void expect(const Config& config, TensorLayout layout) {
