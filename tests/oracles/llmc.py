@@ -24,8 +24,8 @@ def run(*args, stdin=b""):
 
 
 def empty_model(T, V, L, H, C):
-    config = transformers.GPT2Config(vocab_size=V, n_positions=T, n_embd=C, n_layer=L, n_head=H, activation_function="gelu_new",
-                                     attn_implementation="eager")
+    config = transformers.GPT2Config(vocab_size=V, n_positions=T, n_embd=C, n_layer=L, n_head=H,
+                                     activation_function="gelu_new", bos_token_id=None, eos_token_id=None)
     return transformers.GPT2LMHeadModel(config).eval().float()
 
 
