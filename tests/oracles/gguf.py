@@ -96,11 +96,13 @@ def compare_with_gguf_py(directory, names, results):
 
 
 def complete(server, prompt, count):
-    answer = server.handle_completions({"prompt": prompt, "n_predict": count, "temperature": 0, "top_k": 1, "ignore_eos": True,
-                                        "cache_prompt": False, "return_tokens": True, "stream": False, "n_probs": 1})
+    """The ids that follow, and how many the prompt has there."""
+    answer = server.handle_completions({"prompt": prompt, "max_tokens": count, "temperature": 0, "top_k": 1,
+                                        "ignore_eos": True, "cache_prompt": False, "stream": False,
+                                        "return_tokens": True, "verbose": True})
     if isinstance(answer, (str, bytes)):
         answer = json.loads(answer)
-    return answer
+    return answer["__verbose"]["tokens"], answer["usage"]["prompt_tokens"]
 
 
 def compare_with_llama_cpp(directory, names, results):
@@ -117,7 +119,7 @@ def compare_with_llama_cpp(directory, names, results):
         for kind in TYPES:
             params = xllamacpp.CommonParams()
             params.model.path = str(directory / f"{name}.{kind}.gguf")
-            params.n_ctx, params.n_gpu_layers, params.n_parallel, params.warmup = 96, 0, 1, False
+            params.n_ctx, params.n_gpu_layers, params.n_parallel, params.warmup, params.verbosity = 96, 0, 1, False, 0
             params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
             params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
             params.cpuparams.n_threads = 1
@@ -126,8 +128,8 @@ def compare_with_llama_cpp(directory, names, results):
             for prompt in expected["prompts"]:
                 want = prompt["greedy"]
                 for form in ("text", "ids"):
-                    answer = complete(server, prompt[form], len(want))
-                    got = answer["tokens"]
+                    got, read = complete(server, prompt[form], len(want))
+                    results.check(read == len(prompt["ids"]), f"{name}: llama.cpp reads '{prompt['text'][:12]}' as {read} tokens")
                     same = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
                     agree[kind] += same
                     total += len(want) if kind == "f32" else 0
