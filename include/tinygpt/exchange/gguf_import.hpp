@@ -169,7 +169,8 @@ inline void fill_weights(const GgufReader& file, const std::vector<MappedTensor>
   }
 }
 
-/// The same model without the biases that are all zero, and with a tied head where both matrices are the same.
+/// The same model, for gpt2 without the biases that are all zero, as its files always have them, and with a tied head
+/// where both matrices are the same.
 inline void simplify(LoadedModel& model) {
   const ParamTable before(model.config);
   const auto numbers = [&](const ParamRow& row, std::int64_t l) {
@@ -184,10 +185,13 @@ inline void simplify(LoadedModel& model) {
     return all_zero;
   };
   Config config = model.config;
-  BiasSet kept = none;
-  if (before.has(Param::qkv_bias) && !zero(Param::qkv_bias)) kept = kept | attn_in;
-  if (before.has(Param::attn_out_bias) && !zero(Param::attn_out_bias)) kept = kept | attn_out;
-  if (before.has(Param::ffn_in_bias) && (!zero(Param::ffn_in_bias) || !zero(Param::ffn_out_bias))) kept = kept | ffn;
+  BiasSet kept = config.bias;
+  if (config.positions == learned) {
+    kept = none;
+    if (!zero(Param::qkv_bias)) kept = kept | attn_in;
+    if (!zero(Param::attn_out_bias)) kept = kept | attn_out;
+    if (!zero(Param::ffn_in_bias) || !zero(Param::ffn_out_bias)) kept = kept | ffn;
+  }
   config.bias = kept;
   if (config.head == untied) {
     const auto head = numbers(before[Param::head_weight], 0), embedding = numbers(before[Param::token_embedding], 0);
