@@ -41,6 +41,10 @@ for text in "${texts[@]}"; do
   echo
 done
 
+echo "== From files to shards"
+bench/data/prepare.py "$tinygpt" build/release/bench/tinygpt-bench-encode "$tokenizer" "${texts[0]}"
+echo
+
 # Other measurements of this folder bring a script of their own.
 for other in bench/data/train_tokenizer.sh; do
   if [ -x "$other" ]; then
