@@ -29,16 +29,15 @@ struct TokenizerKeys {
 /// that is a token is merged, or taken at once.
 inline bool merges_make_every_token(const Tokenizer& tokenizer) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
-  WordMerger merger(vocabulary.merge_table(), vocabulary.merges());
+  WordMerger merger(vocabulary);
   std::vector<std::int32_t> ids;
   for (std::int32_t id = 0; id < vocabulary.size(); ++id) {
     if (vocabulary.is_special(id) || vocabulary.bytes(id).empty()) continue;
-    ids.clear();
     for (const char byte : vocabulary.bytes(id)) {
       if (vocabulary.id_of_byte(byte) < 0) return false;
-      ids.push_back(vocabulary.id_of_byte(byte));
     }
-    if (merger.merge(ids) != 1 || ids[0] != id) return false;
+    merger.merge(vocabulary.bytes(id), ids);
+    if (ids.size() != 1 || ids[0] != id) return false;
   }
   return true;
 }
