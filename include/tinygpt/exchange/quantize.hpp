@@ -52,9 +52,9 @@ template <int half> void quantize_by_largest(const float* x, std::byte* to, std:
   const float16 scale(d);
   std::memcpy(to, &scale.bits, 2);
   for (int i = 0; i < 32; ++i) {
-    // In double, so that no compiler's fused multiply-add changes it.
+    // In double and then float, as gguf-py has it, so that no compiler's fused multiply-add changes it.
     const double shifted = usable ? static_cast<double>(x[i]) * static_cast<double>(inverse) + (half + 0.5) : half;
-    q[i] = static_cast<std::uint8_t>(std::fmin(std::fmax(shifted, 0.0), 2 * half - 1));
+    q[i] = static_cast<std::uint8_t>(std::fmin(std::fmax(static_cast<float>(shifted), 0.0f), 2.0f * half - 1));
   }
 }
 
