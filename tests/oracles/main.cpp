@@ -71,7 +71,8 @@ int run(const std::vector<std::string>& a) {
   if (is("tokenize", 4)) {
     const Tokenizer tokenizer = load_tokenizer(a[1]);
     Json ids = Json::array();
-    for (const auto& text : read_json(a[2])["strings"]) ids.push_back(tokenizer.encode(text.get<std::string>()));
+    const Json strings = read_json(a[2]);
+    for (const auto& text : strings["strings"]) ids.push_back(tokenizer.encode(text.get<std::string>()));
     write_file_atomically(a[3], Json{{"ids", ids}}.dump());
     return 0;
   }

@@ -123,8 +123,9 @@ class TensorFiles {
       const auto it = by_name_.find(entry.name);
       return it == by_name_.end() ? TensorTarget{} : TensorTarget{it->second, weights};
     };
+    const Checksum checksum = directory_.has_manifest() ? Checksum::take : Checksum::skip;
     for (const auto& file : files_) {
-      directory_.check(file.path().filename().string(), file.read_each(target, memory));
+      directory_.check(file.path().filename().string(), file.read_each(target, memory, checksum));
     }
   }
 

@@ -70,7 +70,8 @@ inline ArenaMatrix zeros(std::int64_t size) { return {ArenaMatrix::nowhere, 1, s
 
 namespace tensor_map {
 
-inline constexpr std::size_t most = std::size_t{1} << 18;  ///< numbers in one go
+inline constexpr std::size_t most = std::size_t{1} << 18;           ///< numbers in one go
+inline constexpr std::size_t most_in_cache = std::size_t{1} << 15;  ///< that stay near the processor between two looks
 
 /// A rows x cols matrix at `from` becomes cols x rows at `to`, of which rows [first, first + count) are made.
 inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, std::int64_t first, std::int64_t count,
@@ -266,8 +267,8 @@ bool copy_tensor(const MappedTensor& tensor, std::span<float> arena, const Forei
         float* const to = arena.data() + part.offset;
         read(bytes(0, size), [&] { tensor_map::turn<N>(from, part.cols, part.rows, to); });
       } else if (memory == nullptr) {
-        for (std::size_t i = 0; i < size; i += tensor_map::most) {
-          const std::size_t n = std::min(tensor_map::most, size - i);
+        for (std::size_t i = 0; i < size; i += tensor_map::most_in_cache) {
+          const std::size_t n = std::min(tensor_map::most_in_cache, size - i);
           float* const to = arena.data() + part.offset + i;
           read(bytes(i, n), [&] { tensor_map::straight<N>(from + i * sizeof(N), n, to); });
         }
