@@ -141,12 +141,6 @@ TEST_CASE("blocks have the bytes that the format says") {
   CHECK(bytes[6 + 15] == std::byte{0xFF});  // 15 and 31
 }
 
-TEST_CASE("types are known by their words") {
-  CHECK(gguf_type_of("q4_k") == GgufType::q4_k);
-  CHECK(gguf_type_of("float32") == GgufType::f32);
-  CHECK_FALSE(gguf_type_of("q3_k"));
-}
-
 TEST_CASE("blocks of zeros, of one number and of tiny numbers come back") {
   for (const auto& row : gguf::tensor_types) {
     const auto n = static_cast<std::size_t>(row.block);

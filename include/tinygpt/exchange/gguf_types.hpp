@@ -5,32 +5,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string_view>
 
 namespace tinygpt {
 
 /// What a file's matrices are kept as. Vectors are float32 in all of them.
 enum class GgufType { f32, f16, bf16, q8_0, q4_0, q4_k };
-
-/// The words for them, those of other formats among them.
-struct GgufTypeWord {
-  GgufType type;
-  std::string_view word;
-};
-inline constexpr std::array<GgufTypeWord, 6> gguf_type_words{{{GgufType::f32, "float32"},
-                                                              {GgufType::f16, "float16"},
-                                                              {GgufType::bf16, "bf16"},
-                                                              {GgufType::q8_0, "q8_0"},
-                                                              {GgufType::q4_0, "q4_0"},
-                                                              {GgufType::q4_k, "q4_k"}}};
-
-constexpr std::optional<GgufType> gguf_type_of(std::string_view word) {
-  for (const GgufTypeWord& known : gguf_type_words) {
-    if (known.word == word) return known.type;
-  }
-  return std::nullopt;
-}
 
 namespace gguf {
 

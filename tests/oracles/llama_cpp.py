@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares tinygpt's GGUF files with gguf-py, and llama.cpp's greedy continuations of them with tinygpt's own.
 
-    gguf.py PROGRAM [--table FILE]
+    llama_cpp.py PROGRAM [--table FILE]
 
 PROGRAM is the built tinygpt-oracle-gguf (tests/oracles/gguf), or another program in the folder above it. llama.cpp comes as
 the package xllamacpp; without it that part is left out, and said so. --table appends rows of docs/benchmarks/parity.md.
