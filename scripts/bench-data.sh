@@ -31,6 +31,7 @@ tokenizer=build/data-tokenizer
 if [ -n "${TINYGPT_GPT2_VOCABULARY-}" ]; then
   "$tinygpt" tokenizer convert --tokenizer "$TINYGPT_GPT2_VOCABULARY" --out "$tokenizer"
 else
+  rm -rf "$tokenizer"  # train overwrites none
   "$tinygpt" tokenizer train --input "${texts[0]}" --vocab-size 32000 --out "$tokenizer"
 fi
 
@@ -39,6 +40,10 @@ for text in "${texts[@]}"; do
   "$env/bin/python" bench/data/encode.py build/release/bench/tinygpt-bench-encode "$tokenizer/tokenizer.json" "$text"
   echo
 done
+
+echo "== From files to shards"
+bench/data/prepare.py "$tinygpt" build/release/bench/tinygpt-bench-encode "$tokenizer" "${texts[0]}"
+echo
 
 # Other measurements of this folder bring a script of their own.
 for other in bench/data/train_tokenizer.sh; do

@@ -37,6 +37,6 @@ install_packages() {
 
 BUILD_PACKAGES=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libzstd-dev libxxhash-dev)
 # Debian 12 has two versions of Boost, of which only one can be installed.
-TEST_PACKAGES=(clang catch2 libbenchmark-dev python3 unicode-data 'libboost-context-dev|libboost-context1.81-dev')
+TEST_PACKAGES=(clang catch2 libbenchmark-dev python3 unicode-data bible-kjv 'libboost-context-dev|libboost-context1.81-dev')
 CUDA_PACKAGES=(g++ python3 python3-pip)  # for scripts/cuda-toolkit.sh
 TEXT_PACKAGES=(bible-kjv)

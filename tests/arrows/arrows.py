@@ -13,7 +13,7 @@ import tempfile
 RANK = {
     "config": 0, "model": 1, "layout": 2, "ops": 3, "reference": 4, "cpu": 4, "gpu": 4, "train": 5, "generate": 6,
     "data": 7, "io": 8,
-    "presets": 8, "prepare": 9, "cli": 10,
+    "presets": 8, "prepare": 9, "exchange": 9, "cli": 10,
 }
 ANYWHERE = {"macros.hpp", "error.hpp", "meta"}
 EIGEN = {"reference", "cpu"}

@@ -480,6 +480,60 @@ def wait_for(stream, needle, seconds=60):
     return seen
 
 
+class OwnTokenizer(Case):
+    """A tokenizer with merges and a token that ends documents, small enough for 256 ids."""
+    MERGES = ["t h", "th e", "\u0120 the"]
+
+    def setUp(self):
+        super().setUp()
+        vocab = {c: i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz\u0120\u010a")}
+        for merge in self.MERGES:
+            vocab[merge.replace(" ", "")] = len(vocab)
+        self.end = vocab["<|endoftext|>"] = len(vocab)
+        self.tokenizer = self.dir / "tokenizer"
+        self.tokenizer.mkdir()
+        (self.tokenizer / "vocab.json").write_text(json.dumps(vocab))
+        (self.tokenizer / "merges.txt").write_text("#version: 0.2\n" + "\n".join(self.MERGES) + "\n")
+
+    def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(self):
+        whole, parts, other = self.dir / "whole", self.dir / "parts", self.dir / "other"
+        first = self.train(whole, "--tokenizer", self.tokenizer, "--max-iters", 4, "--eval-interval", 2)
+        self.assertIn("byte-level BPE, 32 tokens, GPT-2's pattern", first.stdout.decode())
+        self.train(parts, "--tokenizer", self.tokenizer, "--max-iters", 4, "--eval-interval", 2)
+        shutil.rmtree(parts / "step-000004")
+        self.train(parts, "--resume", "--max-iters", 4)  # without --tokenizer
+        for file in ("model.safetensors", "tokenizer.json"):
+            self.assertTrue(filecmp.cmp(whole / "step-000004" / file, parts / "step-000004" / file, shallow=False), file)
+        model = json.loads((whole / "step-000004/config.json").read_text())
+        self.assertRegex(model["tokenizer_hash"], r"\A[0-9a-f]{16}\Z")
+        self.train(parts, "--resume", "--tokenizer", whole, "--max-iters", 5)  # the same one, from the other model
+        (self.tokenizer / "merges.txt").write_text("#version: 0.2\nt h\nth e\n")
+        self.refused(self.train(parts, "--resume", "--tokenizer", self.tokenizer, "--max-iters", 6, check=False), 1,
+                     "another tokenizer than the model's", "leave --tokenizer out")
+        self.refused(self.train(other, "--tokenizer", self.dir / "none", check=False), 1, "there is no tokenizer")
+
+    def test_text_with_a_character_that_the_tokenizer_lacks(self):
+        text = self.dir / "upper.txt"
+        text.write_text("the sea " * 400 + "The End " * 100)
+        self.refused(run("train", "--input-file", text, "--tokenizer", self.tokenizer, "--out", self.dir / "m"), 1, "'T' at position")
+
+    def test_generation_ends_where_the_document_does(self):
+        # After "b" the document ends, always.
+        data = self.dir / "data"
+        data.mkdir()
+        for part, times in (("train", 4000), ("val", 400)):
+            (data / f"{part}.bin").write_bytes(struct.pack("<3H", 0, 1, self.end) * times)
+        out = self.dir / "m"
+        result = run("train", "--dataset-dir", data, "--tokenizer", self.tokenizer, "--out", out, "--batch-size", 4, "--max-iters", 40,
+                     "--eval-iters", 1, "--warmup-iters", 2)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        arguments = ["generate", "--model", out, "--greedy", "--max-new-tokens", 60]
+        self.assertEqual(run(*arguments, "--prompt", "a").stdout, b"ab\n")
+        # Without a prompt a document begins after the end of another, which is not shown.
+        self.assertEqual(run(*arguments).stdout, b"ab\n")
+        self.refused(run(*arguments, "--prompt", "a?"), 1, "'?' at position 2")
+
+
 class Interruptions(Case):
     def start(self, out, *arguments):
         return subprocess.Popen([PROGRAM, "train", "--input-file", self.text, "--out", out, *TINY, *map(str, arguments)],

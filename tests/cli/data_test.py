@@ -247,7 +247,7 @@ class Datasets(Case):
         # A shard of exactly B x T + 1 tokens is B windows.
         text = self.train_on(self.prepared("e", tokens=self.ids[:4 * CONTEXT + 1], validation=self.ids[:CONTEXT + 1]), out,
                              "--max-iters", 1, "--batch-size", 4).stdout.decode()
-        self.assertIn("4 windows of 128 tokens in 1 iterations", text)
+        self.assertIn("4 windows of 128 tokens in 1 iteration\n", text)
 
     def test_ids_that_the_vocabulary_does_not_have(self):
         n = len(self.alphabet)

@@ -33,6 +33,30 @@ def tensors(directory):
             for n, t in header.items() if n != "__metadata__"}
 
 
+def llmc_checkpoint(V=131, T=7, L=2, H=3, C=12):
+    """As llm.c's train_gpt2.py lays it out, of random numbers."""
+    rng, Vp = random.Random(3), (V + 127) // 128 * 128
+    numbers = [rng.gauss(0, 0.1) for _ in range(V * C)] + [0.0] * ((Vp - V) * C)
+    numbers += [rng.gauss(0, 0.1) for _ in range(T * C + L * (12 * C + 13) * C + 2 * C)]
+    return struct.pack("<256i", 20240326, 3, T, V, L, H, C, Vp, *[0] * 248) + struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def nanogpt_state(V=19, T=7, L=2, C=12):
+    """nanoGPT's state dict of a model without biases, as the safetensors library stores it."""
+    shapes = {"transformer.wte.weight": (V, C), "transformer.wpe.weight": (T, C), "transformer.ln_f.weight": (C,)}
+    for layer in range(L):
+        h = f"transformer.h.{layer}."
+        shapes |= {h + "ln_1.weight": (C,), h + "attn.c_attn.weight": (3 * C, C), h + "attn.c_proj.weight": (C, C),
+                   h + "ln_2.weight": (C,), h + "mlp.c_fc.weight": (4 * C, C), h + "mlp.c_proj.weight": (C, 4 * C)}
+    header, data, rng = {}, b"", random.Random(4)
+    for name, shape in shapes.items():
+        size = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * size]}
+        data += struct.pack(f"<{size}f", *[rng.gauss(0, 0.1) for _ in range(size)])
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
 class Exchange(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -162,6 +186,51 @@ class Exchange(unittest.TestCase):
         other.write_text("a dog & a fox\n" * 300)
         self.refused(run(PROGRAM, "train", "--input-file", other, "--out", self.dir / "n", "--init-from-model", self.model), 1,
                      "'&'")
+
+    def test_checkpoints_of_llmc(self):
+        theirs, mine = self.dir / "model.bin", self.dir / "mine"
+        theirs.write_bytes(llmc_checkpoint())
+        said = self.done(TOOL, "import", "--from", theirs, "--out", mine)
+        self.assertIn("GPT<Layers<2>, Embd<12>, Heads<3>, Ctx<7>, Vocab<131>, Activation<gelu_tanh>, Bias<all>>", said)
+        self.assertIn("without a tokenizer", said)
+        self.assertIn("Vocab<131>", self.done(TOOL, "config-from", mine))
+        for index, word in enumerate(("float32", "bf16")):
+            self.done(TOOL, "export", "--model", mine, "--format", "llmc", "--dtype", word, "--out", self.dir / word)
+            version = struct.unpack("<2i", (self.dir / word).read_bytes()[:8])
+            self.assertEqual(version, (20240326, (3, 5)[index]))
+        self.assertEqual((self.dir / "float32").read_bytes(), theirs.read_bytes())
+        self.refused(run(PROGRAM, "import", "--from", theirs, "--out", self.dir / "no"), 1, "another architecture")
+        theirs.write_bytes(theirs.read_bytes()[:-1])
+        self.refused(run(TOOL, "import", "--from", theirs, "--out", self.dir / "no"), 1, "the sizes in its header")
+        export = (TOOL, "export", "--model", self.model, "--format", "llmc", "--out", self.dir / "no")
+        self.refused(run(*export), 1, "llm.c needs Activation<gelu_tanh>")
+        self.assertFalse((self.dir / "no").exists())
+
+    def test_state_dicts_of_nanogpt(self):
+        theirs, mine = self.dir / "ckpt.safetensors", self.dir / "mine"
+        theirs.write_bytes(nanogpt_state())
+        command = (TOOL, "import", "--from", theirs, "--out", mine)
+        self.refused(run(*command), 1, "how many heads")
+        self.refused(run(*command, "--heads", 5), 1, "5 heads do not divide")
+        self.refused(run(*command, "--heads", 3, "--activation", "silu"), 2, "--activation must be one of")
+        self.assertFalse(mine.exists())
+        said = self.done(*command, "--heads", 3, "--activation", "gelu_tanh")
+        self.assertIn("GPT<Layers<2>, Embd<12>, Heads<3>, Ctx<7>, Vocab<19>, Activation<gelu_tanh>>", said)
+        names = set(tensors(mine))
+        self.assertIn("transformer.h.1.attn.c_attn.weight", names)
+
+    def test_graphs_for_onnx_runtime(self):
+        sizes = {}
+        for word, dtype in (("onnx", "float32"), ("onnx-with-past", "float32"), ("onnx", "float16")):
+            out = self.dir / f"{word}-{dtype}"
+            self.done(TOOL, "export", "--model", self.model, "--format", word, "--dtype", dtype, "--out", out)
+            data = out.read_bytes()
+            self.assertEqual(data[:2], b"\x08\x08")  # the version of the format, before all else
+            self.assertEqual(b"past_key_values.3.value" in data, word == "onnx-with-past")
+            sizes[word, dtype] = len(data)
+        self.assertGreater(sizes["onnx", "float32"], 4 * 1846656)
+        self.assertLess(sizes["onnx", "float16"], 2.1 * 1846656)
+        self.refused(run(TOOL, "import", "--from", self.dir / "onnx-float32", "--out", self.dir / "no"), 1, "no format")
 
     def test_what_is_wrong_is_one_sentence(self):
         out = self.dir / "out"

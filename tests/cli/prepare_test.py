@@ -337,9 +337,14 @@ class AppendAndMix(Case):
     def test_append_refuses_characters_that_the_tokenizer_does_not_know(self):
         self.prepare("--source", "a:a.txt", "--out", "set", "--tokenizer", "characters")
         before = self.contents("set")
-        self.file("c.txt", "ÄÖÜ")
-        self.refused(1, ["--source", "c:c.txt", "--out", "set", "--append"], "character")
+        self.file("c.txt", "the day\nÄÖÜ\n")
+        self.refused(1, ["--source", "c:c.txt", "--out", "set", "--append"],
+                     "c.txt:1: the tokenizer has no token for the character 'Ä'", "--skip-bad")
+        self.file("c.jsonl", '{"text": "day"}\n{"text": "Ä"}\n')
+        self.refused(1, ["--source", "c:c.jsonl", "--out", "set", "--append"], "c.jsonl:2: the tokenizer has no token")
         self.assertEqual(self.contents("set"), before)
+        self.prepare("--source", "c:c.jsonl", "--out", "set", "--append", "--skip-bad")
+        self.assertEqual(self.dataset()["sources"][1]["bad"], 1)
 
     def test_mix(self):
         self.prepare("--source", "a:a.txt", "--out", "a")

@@ -99,16 +99,6 @@ class Good(Case):
         self.assertEqual(info["special"], [{"id": 0, "text": "<|user|>"}, {"id": 1, "text": "<|endoftext|>"}])
         self.assertEqual((info["pattern"], info["end_of_text"]), ("gpt4", 1))
 
-    def test_other_layouts_hold_the_same_tokenizer(self):
-        want = self.train("--input", self.text, "--vocab-size", 300)["hash"]
-        for layout, names in (("vocab.json", {"vocab.json", "merges.txt"}), ("encoder.json", {"encoder.json", "vocab.bpe"})):
-            out = self.dir / layout
-            self.train("--input", self.text, "--vocab-size", 300, "--layout", layout, out=out)
-            self.assertEqual({path.name for path in out.iterdir()}, names)
-            self.assertEqual(json.loads(run("info", "--tokenizer", out, "--json").stdout)["hash"], want)
-        self.refused(2, "leave --layout out", arguments=["--input", self.text, "--vocab-size", 300, "--pattern", "gpt4",
-                                                         "--layout", "vocab.json"], out=self.dir / "4")
-
     def test_too_few_words_are_said_and_are_no_error(self):
         result = run("train", "--input", self.file("one", "a"), "--vocab-size", 1000, "--out", self.out)
         self.assertEqual(result.returncode, 0, result.stderr)

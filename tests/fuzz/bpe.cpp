@@ -14,13 +14,13 @@ void merge_by_definition(const Tokenizer& tokenizer, std::string_view word, std:
   const MergeTable& table = tokenizer.vocabulary().merge_table();
   for (;;) {
     std::size_t where = 0;
-    MergeTable::Found best;
+    std::int32_t best = MergeTable::none;
     for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
-      const auto found = table.find(ids[i], ids[i + 1]);
-      if (found.rank < best.rank) best = found, where = i;
+      const std::int32_t rank = table.rank(ids[i], ids[i + 1]);
+      if (rank < best) best = rank, where = i;
     }
-    if (best.rank == MergeTable::none) break;
-    ids[where] = best.merged;
+    if (best == MergeTable::none) break;
+    ids[where] = tokenizer.vocabulary().merges()[static_cast<std::size_t>(best)].merged;
     ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(where) + 1);
   }
   out.insert(out.end(), ids.begin(), ids.end());
@@ -70,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t place = next() % (merges.size() + 1);
     const auto same = [&](const Merge& m) { return m.left == left && m.right == right; };
     if (merged.size() > 200 || std::any_of(merges.begin(), merges.end(), same)) continue;
-    const auto known = std::find(tokens.begin(), tokens.end(), merged);
+    const auto known = std::find(tokens.begin() + 256, tokens.end(), merged);
     const auto id = static_cast<std::int32_t>(known - tokens.begin());
     if (known == tokens.end()) tokens.push_back(merged);
     merges.insert(merges.begin() + static_cast<std::ptrdiff_t>(place), {left, right, id});

@@ -113,24 +113,26 @@ TEST_CASE("the merge that comes first in the list goes first, and of equal ones 
 }
 
 TEST_CASE("short and long words are merged as the definition says, also where the list is in an odd order") {
-  // A merge may come before those that make its parts, so that a lower rank comes up again and again.
+  // A merge may come before those that make its parts, so that a lower rank comes up again and again; and two merges
+  // may make the same token, so that the pairs of one rank come up in no order.
   Numbers random;
-  for (int list = 0; list < 60; ++list) {
+  for (int list = 0; list < 400; ++list) {
+    const std::size_t letters = 1 + random.below(3);
     std::vector<std::string> known{"a", "b", "c"};
+    known.resize(letters);
     std::vector<std::pair<std::string, std::string>> pairs;
-    while (pairs.size() < 24) {
+    for (int tries = 0; tries < 40; ++tries) {
       const std::pair<std::string, std::string> pair{known[random.below(known.size())],
                                                      known[random.below(known.size())]};
-      if (pair.first.size() + pair.second.size() > 12 || std::find(pairs.begin(), pairs.end(), pair) != pairs.end())
-        continue;
-      known.push_back(pair.first + pair.second);
+      const std::string merged = pair.first + pair.second;
+      if (merged.size() > 6 || std::find(pairs.begin(), pairs.end(), pair) != pairs.end()) continue;
+      if (std::find(known.begin(), known.end(), merged) == known.end()) known.push_back(merged);
       pairs.push_back(pair);
     }
-    for (std::size_t i = pairs.size(); list % 3 != 0 && i > 1; --i) std::swap(pairs[i - 1], pairs[random.below(i)]);
+    for (std::size_t i = pairs.size(); list % 4 != 0 && i > 1; --i) std::swap(pairs[i - 1], pairs[random.below(i)]);
     const auto tokenizer = merging(pairs);
-    for (const std::size_t length : {1u, 2u, 3u, 7u, 20u, 63u, 64u, 65u, 66u, 100u, 300u}) {
+    for (const std::size_t length : {1u, 2u, 3u, 7u, 20u, 63u, 64u, 65u, 66u, 100u, 150u}) {
       std::string word;
-      const std::size_t letters = 1 + random.below(3);
       while (word.size() < length) word += "abc"[random.below(letters)];
       REQUIRE(shown(tokenizer, tokenizer.encode(word)) == shown(tokenizer, merged_by_definition(tokenizer, word)));
     }
@@ -241,4 +243,21 @@ TEST_CASE("what does not fit together is no tokenizer, in one sentence") {
   refused(good, merges, {{"<s>", 2}}, "has the id of the token 'c'");
   refused(good, merges, {{"<s>", 4}, {"<t>", 4}}, "has the id of another");
   refused({"a", "", ""}, {}, {{"<s>", 1}, {"<s>", 2}}, "is there twice");
+}
+
+TEST_CASE("the pairs of one rank are given from left to right, also those that come while they are read") {
+  PairBucket bucket;
+  for (const std::uint32_t position : {7u, 3u, 9u, 3u, 20u}) bucket.add(position);
+  CHECK(bucket.take() == 3);
+  CHECK(bucket.take() == 3);
+  for (const std::uint32_t position : {12u, 8u, 30u, 1u}) bucket.add(position);
+  for (const std::uint32_t expected : {1u, 7u, 8u, 9u, 12u, 20u, 30u}) {
+    REQUIRE_FALSE(bucket.empty());
+    CHECK(bucket.take() == expected);
+  }
+  CHECK(bucket.empty());
+  bucket.clear();
+  for (const std::uint32_t position : {2u, 1u}) bucket.add(position);
+  CHECK(bucket.take() == 1);
+  CHECK(bucket.take() == 2);
 }

@@ -8,6 +8,11 @@
 
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/exchange/gguf.hpp>
+#include <tinygpt/exchange/gguf_import.hpp>
+#include <tinygpt/exchange/llmc.hpp>
+#include <tinygpt/exchange/nanogpt.hpp>
+#include <tinygpt/exchange/onnx.hpp>
 #include <tinygpt/io/model_directory.hpp>
 
 namespace tinygpt::cli {
@@ -19,12 +24,14 @@ struct ExportFlags {
 
 struct ImportFlags {
   static constexpr const char *command = "import", *about = "Make a model directory of another project's files";
-  std::string from, out;
+  std::string from, out, activation = "gelu";
+  int heads = 0;
 };
 
-/// A format that is written: its word, what it is, and what writes it.
+/// A format that is written: its word, what it is, whether its flags are right, and what writes it.
 struct ExportFormat {
   const char *word, *about;
+  void (*check)(const ExportFlags&);
   void (*write)(const ExportFlags&, const ModelView&);
 };
 
@@ -33,18 +40,52 @@ namespace exchange {
 inline constexpr config_text::Words<StoredType, 3> stored_types{
     {{StoredType::float32, "float32"}, {StoredType::bfloat16, "bf16"}, {StoredType::float16, "float16"}}};
 
-inline StoredType stored_type(const ExportFlags& flags) {
-  if (const auto type = config_text::kind_of(stored_types, flags.dtype)) return *type;
-  throw UsageError("--dtype must be one of " + config_text::choices(stored_types) + " for --format " + flags.format +
+inline constexpr config_text::Words<GgufType, 6> gguf_types{{{GgufType::f32, "float32"},
+                                                             {GgufType::bf16, "bf16"},
+                                                             {GgufType::f16, "float16"},
+                                                             {GgufType::q8_0, "q8_0"},
+                                                             {GgufType::q4_0, "q4_0"},
+                                                             {GgufType::q4_k, "q4_k"}}};
+
+template <class Type, std::size_t N> Type dtype(const ExportFlags& flags, const config_text::Words<Type, N>& words) {
+  if (const auto type = config_text::kind_of(words, flags.dtype)) return *type;
+  throw UsageError("--dtype must be one of " + config_text::choices(words) + " for --format " + flags.format +
                    ", not '" + printable(flags.dtype) + "': see --help");
 }
+inline StoredType stored_type(const ExportFlags& flags) { return dtype(flags, stored_types); }
+
+inline void check_stored_type(const ExportFlags& flags) { stored_type(flags); }
+inline void check_gguf_type(const ExportFlags& flags) { dtype(flags, gguf_types); }
 
 inline void write_hf(const ExportFlags& flags, const ModelView& model) {
   write_model_directory(flags.out, model, stored_type(flags));
 }
 
+inline void write_llmc(const ExportFlags& flags, const ModelView& model) {
+  tinygpt::write_llmc(flags.out, model, stored_type(flags));
+}
+
+inline void write_gguf(const ExportFlags& flags, const ModelView& model) {
+  const GgufType type = dtype(flags, gguf_types);
+  tinygpt::write_gguf(flags.out, model, type);
+  for (const std::string& remark : gguf_remarks(model.config, type)) std::printf("  ! %s\n", remark.c_str());
+}
+
+template <OnnxCache cache> void write_onnx(const ExportFlags& flags, const ModelView& model) {
+  OnnxOptions options;
+  options.weights = stored_type(flags);
+  tinygpt::write_onnx(flags.out, model, cache, options);
+}
+
 inline constexpr ExportFormat formats[] = {
-    {"hf", "a directory as Hugging Face transformers reads it (float32, bf16 or float16)", write_hf},
+    {"hf", "a directory as Hugging Face transformers reads it (float32, bf16 or float16)", check_stored_type, write_hf},
+    {"gguf", "a file of llama.cpp's, for Ollama too (float32, bf16, float16, q8_0, q4_0 or q4_k)", check_gguf_type,
+     write_gguf},
+    {"llmc", "a checkpoint of llm.c's (float32 or bf16)", check_stored_type, write_llmc},
+    {"onnx", "a graph for ONNX Runtime, from tokens to logits (float32, bf16 or float16 weights)", check_stored_type,
+     write_onnx<OnnxCache::without>},
+    {"onnx-with-past", "the same with keys and values of earlier tokens", check_stored_type,
+     write_onnx<OnnxCache::with>},
 };
 
 /// The format that a word names.
@@ -66,15 +107,40 @@ inline void expect_free(const std::string& out) {
   throw Error(out + " is there already: remove it, or give another --out");
 }
 
+/// llm.c's, llama.cpp's and nanoGPT's are told by their first bytes and by their tensors.
+inline std::optional<LoadedModel> read_foreign_file(const std::filesystem::path& path, const NanogptOptions& options) {
+  std::array<std::byte, 9> first{};
+  InputFile file(path);
+  if (file.size() < static_cast<std::int64_t>(first.size())) return std::nullopt;
+  file.read(first);
+  if (is_llmc_model(first)) return read_llmc(path);
+  if (std::memcmp(first.data(), "GGUF", 4) == 0) return read_gguf(path);
+  if (first.back() == std::byte{'{'} && is_nanogpt(SafetensorsReader(path))) return read_nanogpt(path, options);
+  return std::nullopt;
+}
+
 /// Somebody's model, as one of this architecture where one is given.
-inline LoadedModel read_foreign(const std::filesystem::path& path, const std::optional<Config>& expected) {
+inline LoadedModel read_foreign(const ImportFlags& flags, const std::optional<Config>& expected) {
+  const std::filesystem::path path = flags.from;
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw Error("there is no " + path.string() + ": check --from");
   if (std::filesystem::is_directory(status)) return read_model_directory(path, expected);
+  NanogptOptions options{flags.heads, gelu};
+  if (const auto kind = config_text::kind_of(config_text::activations, flags.activation)) {
+    options.activation = *kind;
+  } else {
+    throw UsageError("--activation must be one of " + config_text::choices(config_text::activations) + ", not '" +
+                     printable(flags.activation) + "': see --help");
+  }
+  if (auto model = read_foreign_file(path, options)) {
+    if (!expected || model->config == *expected) return std::move(*model);
+    throw Error(path.string() + " holds another architecture (" + differences(model->config, *expected) +
+                "): import it with the program tinygpt, which takes any");
+  }
   throw Error(path.string() +
               " is of no format that can be read: give a directory with config.json and model.safetensors, as Hugging "
-              "Face has them");
+              "Face has them, a checkpoint of llm.c's, a GGUF file, or a state dict of nanoGPT's as .safetensors");
 }
 
 inline std::string parameters_text(const Config& config) {
@@ -102,9 +168,21 @@ inline void add_flags(CLI::App& app, ExportFlags& flags) {
 }
 
 inline void add_flags(CLI::App& app, ImportFlags& flags) {
-  add_path(app, "--from", "A directory with config.json and model.safetensors, in one file or in shards; required",
+  add_path(app, "--from",
+           "A directory with config.json and model.safetensors, in one file or in shards; or a checkpoint of llm.c's "
+           "(model_*.bin); or a GGUF file; or a .safetensors file of a state dict of nanoGPT's; required",
            "PATH", flags.from);
   add_path(app, "--out", "Directory to write; it must not be there yet; required", "DIR", flags.out);
+  app.add_option_function<int>(
+         "--heads", [&flags](const int& heads) { flags.heads = heads; },
+         "Of a nanoGPT model whose file does not say it: its n_head")
+      ->type_name("N")
+      ->take_last();
+  app.add_option_function<std::string>(
+         "--activation", [&flags](const std::string& word) { flags.activation = word; },
+         "Of a nanoGPT model: gelu, or gelu_tanh where nanoGPT's model.py still had new_gelu (default gelu)")
+      ->type_name("WORD")
+      ->take_last();
 }
 
 /// `expected`: the only architecture that is taken; none where any is. warn(sentence): of a checkpoint that is passed
@@ -114,7 +192,7 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   if (flags.model.empty()) throw UsageError("export needs --model DIR, the directory of a model: see --help");
   if (flags.out.empty()) throw UsageError("export needs --out PATH, where to write: see --help");
   const ExportFormat& format = exchange::format_named(flags.format);
-  if (std::string_view(format.word) == "hf") exchange::stored_type(flags);
+  format.check(flags);
   exchange::expect_free(flags.out);
   const LoadedModel model = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return read_model_directory(path, expected); },
@@ -135,7 +213,7 @@ inline Exit import_model(const ImportFlags& flags, const std::optional<Config>& 
   if (flags.from.empty()) throw UsageError("import needs --from PATH, what to read: see --help");
   if (flags.out.empty()) throw UsageError("import needs --out DIR, where to write: see --help");
   exchange::expect_free(flags.out);
-  const LoadedModel model = exchange::read_foreign(flags.from, expected);
+  const LoadedModel model = exchange::read_foreign(flags, expected);
   write_model_directory(flags.out, model.view(), StoredType::float32, Manifest::yes);
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),
               flags.out.c_str());

@@ -212,7 +212,8 @@ class TrainingRun {
                 model_.config.ctx, backend_.place.c_str(), memory_text(memory_.total()).c_str());
     std::printf("  %s\n", printable(data_.description).c_str());
     const std::int64_t windows = data_.train.windows(model_.config.ctx);
-    const std::string each = grouped((windows + windows_per_step() - 1) / windows_per_step()) + " iterations";
+    const std::int64_t steps = (windows + windows_per_step() - 1) / windows_per_step();
+    const std::string each = grouped(steps) + (steps == 1 ? " iteration" : " iterations");
     std::printf(state_.sampling == Sampling::epoch
                     ? "  every window once an epoch: %s windows of %d tokens in %s\n"
                     : "  windows at random places: as much as all the data is %s windows of %d tokens, %s\n",

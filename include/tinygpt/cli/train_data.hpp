@@ -136,7 +136,7 @@ inline std::pair<TokenStream, CheckedShards> opened(const Dataset& dataset, cons
   const std::string directory = dataset.directory.string();
   if (split.shards.empty()) {
     throw Error(directory + " has no data to " + purpose + ": " +
-                (dataset.kind == DatasetKind::prepared ? "prepare it with --val-fraction above 0"
+                (dataset.kind == DatasetKind::prepared ? "prepare more documents, or with a larger --val-fraction"
                                                        : "its shards must be named *train*.bin and *val*.bin"));
   }
   auto checked = open_shards(dataset, split, tokenizer.size(), static_cast<int>(std::thread::hardware_concurrency()));

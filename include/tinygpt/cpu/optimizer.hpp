@@ -32,7 +32,8 @@ inline void global_norm(Context& ctx, double* norm, std::span<const float> gradi
 }
 
 inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std::span<float> m, std::span<float> v,
-                  std::int64_t* updates, std::span<const float> gradients, const float* loss, const double* norm, const AdamW* hyper) {
+                  std::int64_t* updates, std::span<const float> gradients, const float* loss, const double* norm,
+                  const AdamW* hyper) {
   const AdamW& now = *hyper;
   if (!AdamW::finite(*loss, *norm)) return;
   const auto clip = static_cast<float>(now.clip_scale(*norm));

@@ -135,8 +135,7 @@ inline void expect_room(const Tokenizer& tokenizer, int vocab) {
 /// Encodes many texts, and is faster the more it has seen: it remembers words. Each thread needs one of its own.
 class Encoder {
  public:
-  explicit Encoder(const Tokenizer& tokenizer)
-      : vocabulary_(tokenizer.vocabulary_), merger_(vocabulary_->merge_table(), vocabulary_->merges()) {}
+  explicit Encoder(const Tokenizer& tokenizer) : vocabulary_(tokenizer.vocabulary_), merger_(*vocabulary_) {}
 
   /// Appends the ids of `text`. Throws as Tokenizer::encode does, and appends nothing then.
   void encode(std::string_view text, std::vector<std::int32_t>& out) {
@@ -213,16 +212,14 @@ class Encoder {
 
   /// Until the next call.
   std::span<const std::int32_t> encode_word(std::string_view word) {
-    word_.clear();
     if (vocabulary_->whole_words() == WholeWords::at_once) {
       if (const auto id = vocabulary_->id_of_word(word); id >= 0) {
-        word_.push_back(id);
+        word_.assign(1, id);
         return word_;
       }
     }
-    word_.resize(word.size());
-    for (std::size_t i = 0; i < word.size(); ++i) word_[i] = vocabulary_->id_of_byte(word[i]);
-    return std::span(word_).first(merger_.merge(word_));
+    merger_.merge(word, word_);
+    return word_;
   }
 
   void encode_long(std::string_view word, Output& output) {

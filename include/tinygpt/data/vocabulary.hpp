@@ -72,6 +72,10 @@ class Vocabulary {
   std::int32_t id_of_byte(char byte) const { return bytes_[static_cast<unsigned char>(byte)]; }
   bool has_all_bytes() const { return std::find(bytes_.begin(), bytes_.end(), -1) == bytes_.end(); }
 
+  /// The rank of the merge of two bytes: as the table says, but most of a text's pairs of bytes are in the first-level
+  /// cache. Only where there are merges.
+  std::int32_t rank_of_bytes(char left, char right) const { return byte_pair_ranks_[byte_pair(left, right)]; }
+
   /// The ordinary token of these bytes, or -1. Of words that are tokens, for WholeWords::at_once only.
   std::int32_t id_of_word(std::string_view word) const {
     const auto found = words_.find(word);
@@ -104,6 +108,10 @@ class Vocabulary {
   }
 
  private:
+  static std::size_t byte_pair(char left, char right) {
+    return static_cast<std::size_t>(static_cast<unsigned char>(left)) << 8 | static_cast<unsigned char>(right);
+  }
+
   static std::string quoted(std::string_view text) { return "'" + printable(text.substr(0, 60)) + "'"; }
 
   void check_special(std::vector<std::string>& tokens) {
@@ -151,7 +159,8 @@ class Vocabulary {
     if (merges_.size() >= static_cast<std::size_t>(MergeTable::none) / 4) {
       throw Error("there are " + std::to_string(merges_.size()) + " merges: check where they come from");
     }
-    table_ = MergeTable(merges_.size());
+    table_ = MergeTable(merges_);
+    byte_pair_ranks_.assign(merges_.empty() ? 0 : 256 * 256, MergeTable::none);
     for (std::size_t i = 0; i < merges_.size(); ++i) {
       const Merge& m = merges_[i];
       const std::string name = "merge " + std::to_string(i + 1);
@@ -170,9 +179,12 @@ class Vocabulary {
         throw Error(name + " makes " + quoted(merged) + " of " + quoted(left) + " and " + quoted(right) +
                     ": it must make both in a row");
       }
-      if (!table_.insert(m, static_cast<std::int32_t>(i))) {
+      if (!table_.insert(static_cast<std::int32_t>(i))) {
         throw Error(name + " is of the same two tokens as one before it, " + quoted(left) + " and " + quoted(right) +
                     ": remove one");
+      }
+      if (left.size() == 1 && right.size() == 1) {
+        byte_pair_ranks_[byte_pair(left[0], right[0])] = static_cast<std::int32_t>(i);
       }
     }
   }
@@ -198,6 +210,7 @@ class Vocabulary {
   std::unordered_map<std::string_view, std::int32_t> words_;  ///< into text_
   std::vector<Merge> merges_;
   MergeTable table_;
+  std::vector<std::int32_t> byte_pair_ranks_;
   std::vector<SpecialToken> special_;
   Pattern pattern_;
   WholeWords whole_words_;

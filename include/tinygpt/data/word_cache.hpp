@@ -103,7 +103,7 @@ class WordCache {
   }
 
  private:
-  static constexpr int short_bits = 13, long_bits = 12;  // half a MiB each: a second-level cache holds them
+  static constexpr int short_bits = 14, long_bits = 12;  // 1 MiB, which second-level caches hold, and half of one
   static constexpr std::uint64_t odd = 0x9E3779B97F4A7C15u;
 
   struct LongEntry {

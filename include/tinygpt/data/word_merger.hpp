@@ -10,9 +10,11 @@
 #include <functional>
 #include <queue>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include <tinygpt/data/merge_table.hpp>
+#include <tinygpt/data/vocabulary.hpp>
 #include <tinygpt/error.hpp>
 
 namespace tinygpt {
@@ -65,42 +67,49 @@ class PairBucket {
   bool sorted_ = true, reading_ = false;
 };
 
-/// Merges words. Has scratch memory, so each thread needs one of its own; the table must outlive it.
+/// Merges words. Has scratch memory, so each thread needs one of its own; the vocabulary must outlive it.
 class WordMerger {
  public:
   /// Tokens up to which a word is scanned.
   static constexpr std::size_t short_word = 64;
 
-  explicit WordMerger(const MergeTable& table, std::span<const Merge> merges) : table_(table), merges_(merges) {}
+  explicit WordMerger(const Vocabulary& vocabulary) : vocabulary_(vocabulary), merges_(vocabulary.merges()) {}
 
-  /// Merges in place and gives the number of tokens that are left at the front of `ids`.
-  std::size_t merge(std::span<std::int32_t> ids) {
-    return ids.size() <= short_word ? merge_short(ids) : merge_long(ids);
+  /// `ids` become those of the word: first of its bytes, which are all known, then merged.
+  void merge(std::string_view word, std::vector<std::int32_t>& ids) {
+    ids.resize(word.size());
+    for (std::size_t i = 0; i < word.size(); ++i) ids[i] = vocabulary_.id_of_byte(word[i]);
+    if (merges_.empty()) return;
+    ids.resize(word.size() <= short_word ? merge_short(word, ids) : merge_long(word, ids));
   }
 
  private:
-  std::size_t merge_short(std::span<std::int32_t> ids) {
-    MergeTable::Found pairs[short_word];  // pairs[i] is the one of ids[i] and ids[i + 1]
+  std::size_t merge_short(std::string_view word, std::span<std::int32_t> ids) const {
+    std::int32_t ranks[short_word];  // ranks[i] is that of ids[i] and ids[i + 1]
     std::size_t n = ids.size();
-    for (std::size_t i = 0; i + 1 < n; ++i) pairs[i] = table_.find(ids[i], ids[i + 1]);
+    for (std::size_t i = 0; i + 1 < n; ++i) ranks[i] = vocabulary_.rank_of_bytes(word[i], word[i + 1]);
     while (n > 1) {
       std::size_t lowest = 0;
       for (std::size_t i = 1; i + 1 < n; ++i) {
-        if (pairs[i].rank < pairs[lowest].rank) lowest = i;
+        if (ranks[i] < ranks[lowest]) lowest = i;
       }
-      if (pairs[lowest].rank == MergeTable::none) break;
-      ids[lowest] = pairs[lowest].merged;
+      if (ranks[lowest] == MergeTable::none) break;
+      ids[lowest] = merges_[static_cast<std::size_t>(ranks[lowest])].merged;
       --n;
       for (std::size_t i = lowest + 1; i < n; ++i) ids[i] = ids[i + 1];
-      for (std::size_t i = lowest + 1; i + 1 < n; ++i) pairs[i] = pairs[i + 1];
-      if (lowest > 0) pairs[lowest - 1] = table_.find(ids[lowest - 1], ids[lowest]);
-      if (lowest + 1 < n) pairs[lowest] = table_.find(ids[lowest], ids[lowest + 1]);
+      for (std::size_t i = lowest + 1; i + 1 < n; ++i) ranks[i] = ranks[i + 1];
+      if (lowest > 0) ranks[lowest - 1] = rank_of(ids[lowest - 1], ids[lowest]);
+      if (lowest + 1 < n) ranks[lowest] = rank_of(ids[lowest], ids[lowest + 1]);
     }
     return n;
   }
 
+  std::int32_t rank_of(std::int32_t left, std::int32_t right) const {
+    return vocabulary_.merge_table().rank(left, right);
+  }
+
   /// The tokens of a long word are a list that is linked within arrays; the place of a token is that of its first byte.
-  std::size_t merge_long(std::span<std::int32_t> ids) {
+  std::size_t merge_long(std::string_view word, std::span<std::int32_t> ids) {
     if (ids.size() >= end) {
       throw Error("a word of " + std::to_string(ids.size()) +
                   " bytes is too long to encode: put a space or a newline after every 4 billion bytes");
@@ -110,7 +119,7 @@ class WordMerger {
     next_.resize(n);
     previous_.resize(n);
     for (std::uint32_t i = 0; i < n; ++i) next_[i] = i + 1 < n ? i + 1 : end, previous_[i] = i > 0 ? i - 1 : end;
-    for (std::uint32_t i = 0; i + 1 < n; ++i) add_pair(ids, i);
+    for (std::uint32_t i = 0; i + 1 < n; ++i) add_pair(vocabulary_.rank_of_bytes(word[i], word[i + 1]), i);
     while (!ranks_.empty()) {
       const std::int32_t rank = ranks_.top();
       if (!merge_rank(ids, rank)) continue;  // a lower one came up: this one goes on later
@@ -142,18 +151,17 @@ class WordMerger {
       ids[gone] = -1;
       next_[at] = next_[gone];
       if (next_[at] != end) previous_[next_[at]] = at;
-      if (previous_[at] != end) add_pair(ids, previous_[at]);
-      if (next_[at] != end) add_pair(ids, at);
+      if (previous_[at] != end) add_pair(rank_of(ids[previous_[at]], ids[at]), previous_[at]);
+      if (next_[at] != end) add_pair(rank_of(ids[at], ids[next_[at]]), at);
       if (ranks_.top() < rank) return false;
     }
     return true;
   }
 
   /// Remembers the pair that begins at a position, where there is a merge for it.
-  void add_pair(std::span<const std::int32_t> ids, std::uint32_t at) {
-    const auto found = table_.find(ids[at], ids[next_[at]]);
-    if (found.rank == MergeTable::none) return;
-    auto& bucket = bucket_of_[static_cast<std::size_t>(found.rank)];
+  void add_pair(std::int32_t rank, std::uint32_t at) {
+    if (rank == MergeTable::none) return;
+    auto& bucket = bucket_of_[static_cast<std::size_t>(rank)];
     if (bucket == no_bucket) {
       if (free_.empty()) {
         free_.push_back(static_cast<std::uint32_t>(buckets_.size()));
@@ -161,14 +169,14 @@ class WordMerger {
       }
       bucket = free_.back();
       free_.pop_back();
-      ranks_.push(found.rank);
+      ranks_.push(rank);
     }
     buckets_[bucket].add(at);
   }
 
   static constexpr std::uint32_t end = ~std::uint32_t{0}, no_bucket = ~std::uint32_t{0};
 
-  const MergeTable& table_;
+  const Vocabulary& vocabulary_;
   std::span<const Merge> merges_;
   std::vector<std::uint32_t> next_, previous_;
   std::vector<std::uint32_t> bucket_of_;  ///< by rank

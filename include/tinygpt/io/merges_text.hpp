@@ -1,6 +1,9 @@
 // The merges in the files of byte-level BPE: a line of two tokens for each, after a line that begins with #version.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>

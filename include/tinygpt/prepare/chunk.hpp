@@ -36,7 +36,8 @@ inline std::size_t character_boundary(std::string_view text, std::size_t at) {
 
 inline std::int64_t count_newlines(std::string_view text) {
   std::int64_t count = 0;
-  for (std::size_t begin = 0; begin < text.size(); begin += 255) {  // as far as eight bits count: so it is vectors' work
+  for (std::size_t begin = 0; begin < text.size();
+       begin += 255) {  // as far as eight bits count: so it is vectors' work
     std::uint8_t here = 0;
     for (const char c : text.substr(begin, 255)) here = static_cast<std::uint8_t>(here + (c == '\n'));
     count += here;

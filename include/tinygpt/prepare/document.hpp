@@ -14,8 +14,14 @@ namespace tinygpt::prepare {
 /// One document, or a part of one: a long text is dealt in parts, each of which can go to training or to validation.
 struct Document {
   std::string_view text;
-  bool ends = true;  ///< false: the next one goes on with the same document
+  bool ends = true;    ///< false: the next one goes on with the same document
+  std::size_t at = 0;  ///< where it, or its row, begins in the chunk
 };
+
+/// The line of the input that a place of a chunk is in.
+inline std::int64_t line_of(const Chunk& chunk, std::size_t at) {
+  return chunk.line + count_newlines(std::string_view(chunk.text).substr(0, at));
+}
 
 /// A row that cannot be used, and why.
 struct BadRow {
@@ -133,22 +139,22 @@ void for_each_document(const Chunk& chunk, Layout layout, std::string_view separ
     for (std::int64_t line = chunk.line; !rest.empty(); ++line) {
       const auto end = rest.find('\n');
       std::string_view row = rest.substr(0, end);
-      const auto offset = chunk.offset + (row.data() - chunk.text.data());
+      const auto at = static_cast<std::size_t>(row.data() - chunk.text.data());
       rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
       if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
       const Row read = read_row(row, field);
       if (read.good)
-        take(Document{read.text, true});
+        take(Document{read.text, true, at});
       else
-        bad(BadRow{line, offset, read.text});
+        bad(BadRow{line, chunk.offset + static_cast<std::int64_t>(at), read.text});
     }
     return;
   }
-  const auto checked = [&](Document document) {
+  const auto checked = [&](const Document& document) {
     if (const auto fault = first_utf8_fault(document.text)) {
-      const auto at = document.text.data() - chunk.text.data() + static_cast<std::ptrdiff_t>(*fault);
-      const auto line = chunk.line + std::count(chunk.text.begin(), chunk.text.begin() + at, '\n');
-      bad(BadRow{line, chunk.offset + at, "it is not UTF-8 at offset " + std::to_string(chunk.offset + at)});
+      const std::size_t at = document.at + *fault;
+      const auto offset = chunk.offset + static_cast<std::int64_t>(at);
+      bad(BadRow{line_of(chunk, at), offset, "it is not UTF-8 at offset " + std::to_string(offset)});
     } else {
       take(document);
     }
@@ -165,7 +171,7 @@ void for_each_document(const Chunk& chunk, Layout layout, std::string_view separ
       end = next = document::part_end(rest);
       ends = end == rest.size() && chunk.ends_document;
     }
-    checked(Document{rest.substr(0, end), ends});
+    checked(Document{rest.substr(0, end), ends, static_cast<std::size_t>(rest.data() - chunk.text.data())});
     rest.remove_prefix(next);
   }
 }

@@ -86,6 +86,12 @@ class Worker {
     if (known) return result;
     const Input& input =
         job_.sources[static_cast<std::size_t>(chunk.source)].inputs[static_cast<std::size_t>(chunk.input)];
+    const auto bad = [&](const BadRow& row, const char* advice) {
+      ++result.counts.bad;
+      if (job_.skip_bad) return;
+      throw Error(input.path.string() + ":" + std::to_string(row.line) + ": " + row.why + ": " + advice +
+                  ", or leave such text out with --skip-bad");
+    };
     const auto take = [&](const Document& document) {
       std::string_view text = document.text;
       switch (apply(job_.filters, text, changed_)) {
@@ -102,7 +108,13 @@ class Worker {
           break;
       }
       const std::size_t before = result.tokens.size();
-      encoder_.encode(text, result.tokens);
+      try {
+        encoder_.encode(text, result.tokens);
+      } catch (const Error&) {
+        const auto at = static_cast<std::int64_t>(document.at);
+        bad(BadRow{line_of(chunk, document.at), chunk.offset + at, unknown(text)}, "use a tokenizer that has it");
+        return;
+      }
       const auto tokens = static_cast<std::uint32_t>(result.tokens.size() - before);
       result.documents.push_back({fingerprint_of(text), static_cast<std::uint32_t>(text.size()), tokens,
                                   static_cast<std::uint32_t>(chunk.source), document.ends ? 1u : 0u});
@@ -110,21 +122,34 @@ class Worker {
       result.counts.bytes += static_cast<std::int64_t>(text.size());
       result.counts.tokens += tokens;
     };
-    const auto bad = [&](const BadRow& row) {
-      ++result.counts.bad;
-      if (job_.skip_bad) return;
-      throw Error(input.path.string() + ":" + std::to_string(row.line) + ": " + row.why +
-                  (input.layout == Layout::jsonl ? ": correct the row"
-                                                 : ": convert the file to UTF-8, for example with iconv") +
-                  ", or leave such text out with --skip-bad");
-    };
-    for_each_document(chunk, input.layout, job_.separator, job_.field, take, bad);
+    const char* const advice =
+        input.layout == Layout::jsonl ? "correct the row" : "convert the file to UTF-8, for example with iconv";
+    const auto unreadable = [&](const BadRow& row) { bad(row, advice); };
+    for_each_document(chunk, input.layout, job_.separator, job_.field, take, unreadable);
     return result;
   }
 
  private:
+  /// Which character of a text has no token.
+  std::string unknown(std::string_view text) {
+    for (std::size_t i = 0; i < text.size();) {
+      std::size_t end = i + 1;
+      while (end < text.size() && !begins_character(text[end])) ++end;
+      const auto character = text.substr(i, end - i);
+      try {
+        tokens_.clear();
+        encoder_.encode(character, tokens_);
+      } catch (const Error&) {
+        return "the tokenizer has no token for the character '" + printable(character) + "'";
+      }
+      i = end;
+    }
+    return "the tokenizer cannot encode it";
+  }
+
   const Job& job_;
   Encoder encoder_;
+  std::vector<std::int32_t> tokens_;
   std::string changed_;
 };
 

@@ -31,8 +31,9 @@ concept BatchSource = requires(const S& source, std::span<std::int32_t> ids, Pur
 /// Trains a model of type M on a backend. All memory is allocated here, once, and laid out by the constexpr plan.
 /// Everything random is a function of the seed and the iteration, so a restored trainer continues bit for bit.
 ///
-/// A step is submitted, and what came of it is reported, oldest first: in between the backend works on it, perhaps while
-/// the host does other things. All else is only for when no step is in flight, and throws an Error where one is.
+/// A step is submitted, and what came of it is reported, oldest first: in between the backend works on it, perhaps
+/// while the host does other things. evaluate(), resume_at() and the arenas are for when no step is in flight, and
+/// throw an Error where one is.
 template <Architecture M, class Context> class Trainer {
  public:
   using E = typename Context::element;
@@ -172,8 +173,8 @@ template <Architecture M, class Context> class Trainer {
     const auto dropout =
         DropoutPlan::at_rate(options_.dropout, options_.seed, {0, &scalars().numbers.batch_number}, M::config.ctx);
     forward<M>(ctx_, read_weights(), activations(), ids(0), dropout);
-    backward<M>(ctx_, &scalars().outcome.loss, Params<M, S>(gradient_sums().data()), read_weights(), activations(), ids(0), ids(1),
-                loss_scale() / options_.grad_accum_steps, dropout);
+    backward<M>(ctx_, &scalars().outcome.loss, Params<M, S>(gradient_sums().data()), read_weights(), activations(),
+                ids(0), ids(1), loss_scale() / options_.grad_accum_steps, dropout);
   }
 
   void update() {
@@ -190,9 +191,9 @@ template <Architecture M, class Context> class Trainer {
       return std::span(reinterpret_cast<std::int32_t*>(input_.data() + offset), static_cast<std::size_t>(tokens()));
     };
     source.draw(in(0), in(size_.batch / 2), M::config.ctx, options_.seed, purpose, number);
-    const StepNumbers numbers{{learning_rate, options_.beta1, options_.beta2, 1e-8, options_.weight_decay,
-                               options_.grad_clip, M::params.decay_end()},
-                              number};
+    const AdamW hyper{learning_rate,         options_.beta1,     options_.beta2,       1e-8,
+                      options_.weight_decay, options_.grad_clip, M::params.decay_end()};
+    const StepNumbers numbers{hyper, number};
     std::memcpy(input_.data() + size_.batch, &numbers, sizeof numbers);
     copy_in(ctx_, after_activations(), std::span<const std::byte>(input_));
   }
@@ -222,9 +223,7 @@ template <Architecture M, class Context> class Trainer {
     return part<S>(size_.weights + size_.masters + size_.gradients + which * (size_.moments / 2));
   }
   Params<M, const E> read_weights() { return Params<M, const E>(elements().data()); }
-  std::byte* after_arenas() {
-    return memory_.data() + size_.weights + size_.masters + size_.gradients + size_.moments;
-  }
+  std::byte* after_arenas() { return memory_.data() + size_.weights + size_.masters + size_.gradients + size_.moments; }
   Activations<M, E, S> activations() {
     using Views = Activations<M, E, S>;
     return {after_arenas(), Views::plan(options_.batch_size, M::config.ctx, options_.recompute), options_.batch_size,

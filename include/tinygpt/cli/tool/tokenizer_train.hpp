@@ -25,7 +25,6 @@ struct TokenizerTrainFlags {
   std::vector<std::string> inputs, special;
   std::string out, field = "text", separator;
   Pattern pattern = Pattern::gpt2;
-  TokenizerFiles layout = TokenizerFiles::tokenizer_json;
   std::optional<int> vocab_size;
   int threads = 1;
   bool json = false;
@@ -34,9 +33,6 @@ struct TokenizerTrainFlags {
 namespace tokenizer_training {
 
 inline constexpr config_text::Words<Pattern, 2> patterns{{{Pattern::gpt2, "gpt2"}, {Pattern::gpt4, "gpt4"}}};
-inline constexpr config_text::Words<TokenizerFiles, 3> layouts{{{TokenizerFiles::tokenizer_json, "tokenizer.json"},
-                                                                {TokenizerFiles::vocab_and_merges, "vocab.json"},
-                                                                {TokenizerFiles::openai, "encoder.json"}}};
 
 /// Ctrl-C or SIGTERM came.
 struct Stopped {};
@@ -171,14 +167,6 @@ inline void check(const TokenizerTrainFlags& flags) {
                      (flags.special.size() == 1 ? " special token" : " special tokens") + ", not " +
                      std::to_string(*flags.vocab_size));
   }
-  if (flags.layout != TokenizerFiles::tokenizer_json) {
-    const auto plain = [](const std::string& s) { return s.size() < 3 || s.front() != '<' || s.back() != '>'; };
-    if (flags.pattern != Pattern::gpt2 || std::any_of(flags.special.begin(), flags.special.end(), plain)) {
-      throw UsageError(
-          "--layout vocab.json and encoder.json hold GPT-2's pattern and special tokens like <this> only: "
-          "leave --layout out");
-    }
-  }
   expect_writable(flags.out);
 }
 
@@ -203,9 +191,6 @@ inline void add_flags(CLI::App& app, TokenizerTrainFlags& flags) {
   app.add_option("--special", flags.special, "A special token; repeatable (default <|endoftext|>)")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  add_choice<TokenizerFiles>(app, "--layout", "Files to write: tokenizer.json, vocab.json or encoder.json",
-                             "tokenizer.json", training::layouts,
-                             [&](TokenizerFiles layout) { flags.layout = layout; });
   add_text(app, "--field", "Member of a JSONL row that holds the text (default text)", "NAME", flags.field);
   add_text(
       app, "--separator",
@@ -240,7 +225,7 @@ inline Exit run(TokenizerTrainFlags& flags) {
         });
     const double merging = display.seconds();
     const Tokenizer& tokenizer = learned.tokenizer;
-    save_tokenizer(tokenizer, flags.out, flags.layout);
+    save_tokenizer(tokenizer, flags.out);
     display.end();
     const double per_token = static_cast<double>(learned.bytes) / static_cast<double>(learned.tokens);
     if (flags.json) {
