@@ -35,6 +35,15 @@ torch.set_num_threads(1)
 # Roundings of float32 in sums of some hundred terms and logits of size 1 to 10; the last are of losses near 5.
 LOGITS, GRADIENT, LOSS = 1e-4, 1e-5, 1e-5
 
+TORCH = f"transformers {transformers.__version__}, torch {torch.__version__}"
+# By a part of what is compared.
+ORACLES = (("ids by", "transformers' AutoTokenizer", f"transformers {transformers.__version__}"),
+           ("ids of", "tokenizers", tokenizers.__version__),
+           ("safetensors", "safetensors", safetensors.__version__),
+           ("gradient", "PyTorch's autograd through transformers' model", TORCH),
+           ("loss", "PyTorch's AdamW on transformers' model", TORCH),
+           ("", "transformers", TORCH))
+
 PROMPT, NEW, BATCH, TIME, STEPS = 8, 64, 2, 80, 20
 
 
@@ -52,7 +61,7 @@ class Comparison:
 
     def rows(self):
         for what, (worst, most, where) in self.worst.items():
-            yield what, len(where), worst, most
+            yield what, where, worst, most
 
 
 class Oracle:
@@ -290,11 +299,10 @@ def main():
                 comparison.failures.append(f"config.json of {name} says {said} and not {expected}")
             print(f"{name}: done", flush=True)
         compare_tokenizers(comparison, oracle, scratch)
-    versions = (f"transformers {transformers.__version__}, torch {torch.__version__}, safetensors {safetensors.__version__}, "
-                f"tokenizers {tokenizers.__version__}")
-    print(versions)
-    for what, count, worst, most in comparison.rows():
-        print(f"| {what} | {count} | {worst:.2g} | {most:g} |")
+    for what, cases, worst, most in comparison.rows():
+        oracle, version = next((o, v) for key, o, v in ORACLES if key in what)
+        models = len({where.split()[0] for where in cases})
+        print(f"| {models} | {oracle} | {version} | {what} | {worst:.2g} (at most {most:g}) |")
     print("\n".join(comparison.failures[:40]), file=sys.stderr)
     return 1 if comparison.failures else 0
 
