@@ -15,11 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-# This file is called like the package that it needs.
-sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != pathlib.Path(__file__).resolve().parent]
-
-import gguf  # noqa: E402
-import numpy as np  # noqa: E402
+import gguf
+import numpy as np
 
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k")
 # Relative to the norm of a tensor whose numbers are normal.
