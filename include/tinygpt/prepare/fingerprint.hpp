@@ -10,7 +10,6 @@
 #endif
 #include <xxhash.h>
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -24,7 +23,13 @@ namespace tinygpt::prepare {
 struct Fingerprint {
   std::uint64_t high = 0, low = 0;
 
-  friend auto operator<=>(const Fingerprint&, const Fingerprint&) = default;
+  // Written out, as nvcc forgets to define the == that a <=> brings.
+  friend constexpr bool operator==(const Fingerprint& a, const Fingerprint& b) {
+    return a.high == b.high && a.low == b.low;
+  }
+  friend constexpr bool operator<(const Fingerprint& a, const Fingerprint& b) {
+    return a.high != b.high ? a.high < b.high : a.low < b.low;
+  }
 
   /// Thirty-two hexadecimal digits, as the program xxh128sum prints them.
   std::string text() const {
