@@ -135,7 +135,7 @@ class CommandLine(Case):
         self.refused(run("generate", "--zzzzzzzzzzzz"), 2, "see --help")
         self.refused(run("trian"), 2, "unknown command 'trian'", "did you mean train?")
         self.refused(run("train", "text.txt"), 2, "unexpected argument 'text.txt'")
-        self.refused(run(), 2, "info, train or generate")
+        self.refused(run(), 2, "info, train, generate, export or import")
 
     def test_values_out_of_range(self):
         for flag, value in (("--temperature", "-1"), ("--temperature", "nan"), ("--temperature", "inf"), ("--top-p", "0"),
@@ -505,7 +505,7 @@ class OwnTokenizer(Case):
         for file in ("model.safetensors", "tokenizer.json"):
             self.assertTrue(filecmp.cmp(whole / "step-000004" / file, parts / "step-000004" / file, shallow=False), file)
         model = json.loads((whole / "step-000004/config.json").read_text())
-        self.assertRegex(model["tokenizer_hash"], r"\A[0-9a-f]{16}\Z")
+        self.assertRegex(model["tinygpt"]["tokenizer_hash"], r"\A[0-9a-f]{16}\Z")
         self.train(parts, "--resume", "--tokenizer", whole, "--max-iters", 5)  # the same one, from the other model
         (self.tokenizer / "merges.txt").write_text("#version: 0.2\nt h\nth e\n")
         self.refused(self.train(parts, "--resume", "--tokenizer", self.tokenizer, "--max-iters", 6, check=False), 1,
