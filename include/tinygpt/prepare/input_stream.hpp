@@ -24,13 +24,14 @@ namespace tinygpt::prepare {
 class InputStream {
  public:
   explicit InputStream(std::filesystem::path path)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)), raw_(std::size_t{1} << 18) {
+      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
     if (!fd_) throw file_error("read", path_, errno);
     struct stat status {};
     if (::fstat(fd_.get(), &status) != 0) throw file_error("read", path_, errno);
     if (!S_ISREG(status.st_mode)) {
       throw Error("cannot read " + path_.string() + ": it is not a regular file: check the path");
     }
+    raw_.resize(static_cast<std::size_t>(std::clamp<std::int64_t>(status.st_size, 1, std::int64_t{1} << 18)));
     refill();
     const auto begins = [&](std::initializer_list<unsigned char> magic) {
       if (left_.size() < magic.size()) return false;
