@@ -88,15 +88,16 @@ class DocumentList {
   static constexpr std::uint32_t validation = 2;
   static constexpr std::uint64_t magic = 0x74706774'73636F64, version = 1;  // "docstgpt"
 
-  explicit DocumentList(const std::filesystem::path& path) : file_(path) {
-    file_.write(bytes_of({{magic, version}, 0, 0, 0, 0}));
-  }
+  explicit DocumentList(const std::filesystem::path& path) : file_(path) { write({{magic, version}, 0, 0, 0, 0}); }
   void add(DocumentRecord record, std::uint32_t source, bool for_validation) {
     record.source = source;
     record.ends = (record.ends & 1) | (for_validation ? validation : 0);
-    file_.write(bytes_of(record));
+    write(record);
   }
-  void finish() { file_.finish(); }
+  void finish() {
+    flush();
+    file_.finish();
+  }
 
   /// Those of a dataset; none where it has no list.
   static std::optional<Records> of(const std::filesystem::path& dataset) {
@@ -113,9 +114,17 @@ class DocumentList {
   }
 
  private:
-  static std::span<const std::byte> bytes_of(const DocumentRecord& record) {
-    return std::as_bytes(std::span(&record, 1));
+  void write(const DocumentRecord& record) {
+    held_.push_back(record);
+    if (held_.size() == most_held) flush();
   }
+  void flush() {
+    file_.write(std::as_bytes(std::span<const DocumentRecord>(held_)));
+    held_.clear();
+  }
+
+  static constexpr std::size_t most_held = 8192;
+  std::vector<DocumentRecord> held_;
   OutputFile file_;
 };
 
