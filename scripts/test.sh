@@ -27,4 +27,5 @@ cmake --preset "$preset" -DTINYGPT_BUILD_TESTS=ON -DTINYGPT_BUILD_BENCHMARKS=ON 
   ${TINYGPT_GPU:+"-DTINYGPT_GPU=$TINYGPT_GPU"}
 cmake --build --preset "$preset"
 echo "== Test"
-ctest --preset "$preset" "$@"
+# As many at once as there are cores: alone, the slow ones leave half of the machine idle.
+ctest --preset "$preset" -j "$(nproc)" "$@"
