@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 2) return 0;
   const bool rows = data[0] % 2 == 0;
   const std::string separator(data[0] % 4 == 1 ? "" : "--");
-  Chunk chunk{.ends_document = data[1] % 2 == 0};
+  Chunk chunk;
+  chunk.ends_document = data[1] % 2 == 0;
   chunk.text.assign(reinterpret_cast<const char*>(data) + 2, size - 2);
   std::size_t bytes = 0, documents = 0;
   bool bad = false;
