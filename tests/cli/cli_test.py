@@ -562,11 +562,19 @@ class Interruptions(Case):
     def test_kill_leaves_whole_checkpoints_and_no_litter_after_the_next_start(self):
         out = self.dir / "m"
         rng = random.Random(3)
+        first = None  # seconds to the first checkpoint, which the machine decides
         for _ in range(15):
             resume = ["--resume"] if list(out.glob("step-*")) else []
             process = self.start(out, *resume, "--max-iters", 1000000, "--checkpoint-interval", 1, "--eval-interval", 1000000)
             wait_for(process.stdout, b"checkpoints in")
-            time.sleep(rng.uniform(0.0, 0.15))
+            if first:
+                time.sleep(rng.uniform(0.0, 2 * first))
+            else:
+                began = time.monotonic()
+                while not list(out.glob("step-*")):
+                    time.sleep(0.001)
+                    self.assertLess(time.monotonic() - began, 60)
+                first = max(0.02, time.monotonic() - began)
             process.kill()
             _, stderr = process.communicate()
             self.assertEqual(stderr, b"")

@@ -1,8 +1,8 @@
 #include <catch.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -108,11 +108,11 @@ TEST_CASE("no text takes more than linear time to cut") {
   for (const auto& piece : pieces) {
     for (const auto pattern : {Pattern::gpt2, Pattern::gpt4}) {
       const std::string text = repeated(piece, 4'000'000) + "x";
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();
       std::size_t bytes = 0;
       for_each_word(pattern, text, [&](std::string_view word) { bytes += word.size(); });
       CHECK(bytes == text.size());
-      CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));  // quadratic: hours
+      CHECK(std::clock() - begin < 2 * CLOCKS_PER_SEC);  // quadratic: hours
     }
   }
 }

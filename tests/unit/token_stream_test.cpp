@@ -268,7 +268,7 @@ TEST_CASE("a batch is there at once when it was fetched while the step ran") {
   const Prefetcher ahead(stream);
   const Batch second = drawn(stream, 4, 16, 2);
   drawn(ahead, 4, 16, 1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  std::this_thread::sleep_for(std::chrono::seconds(1));
   // The file is gone; what was fetched is not, and what was not is an error when it is asked for.
   std::filesystem::resize_file(scratch.path / "s0.bin", 0);
   CHECK(drawn(ahead, 4, 16, 2) == second);

@@ -1,4 +1,5 @@
 #include <catch.hpp>
+#include <scratch.hpp>
 
 #include <cstdlib>
 #include <ctime>
@@ -13,16 +14,6 @@ using Catch::Matchers::Contains;
 using Ids = std::vector<std::int32_t>;
 
 namespace {
-
-struct Scratch {
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "tinygpt-tokenizer-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw file_error("create", name, errno);
-    path = name;
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 /// Where GPT-2's published vocab.bpe and encoder.json lie, with encodings.json made by a reference; they are not ours
 /// to carry, so the tests that need them say so where they are absent.
@@ -116,7 +107,7 @@ TEST_CASE("GPT-2's published vocabulary gives its published encodings") {
     CHECK(tokenizer.encode(text) == encoding["ids"].get<Ids>());
     CHECK(tokenizer.decode(tokenizer.encode(text)) == text);
   }
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   for (const auto layout : {TokenizerFiles::tokenizer_json, TokenizerFiles::vocab_and_merges, TokenizerFiles::openai}) {
     const auto copy = scratch.path / std::to_string(static_cast<int>(layout));
     save_tokenizer(tokenizer, copy, layout);
@@ -266,7 +257,7 @@ TEST_CASE("what is written is read as it was, in every kind of tokenizer") {
     CHECK(from_text(tokenizer_json_text(tokenizer)) == tokenizer);
     CHECK(from_text(tokenizer_json_text(tokenizer)).hash() == tokenizer.hash());
   }
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   for (const std::size_t i : {0u, 1u, 2u}) {
     for (const auto layout : {TokenizerFiles::vocab_and_merges, TokenizerFiles::openai}) {
       const auto directory = scratch.path / "a" / (std::to_string(i) + std::to_string(static_cast<int>(layout)));
@@ -449,7 +440,7 @@ TEST_CASE("every bad vocabulary and every bad list of merges is refused by a sen
 }
 
 TEST_CASE("a place without a tokenizer is a sentence, and a file that is too large is not read") {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   CHECK_THROWS_WITH(load_tokenizer(scratch.path / "none"), Contains("there is no tokenizer"));
   CHECK_THROWS_WITH(load_tokenizer(scratch.path),
                     Contains("holds no tokenizer") && Contains("encoder.json and vocab.bpe"));

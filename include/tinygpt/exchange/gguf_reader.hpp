@@ -1,5 +1,6 @@
 // Any GGUF file, of which nothing is believed: every number is checked against the bytes that are there before memory
-// is taken for it. Source: ggml, docs/gguf.md.
+// is taken for it. Long because every field of the format has its own way to be wrong, and its own sentence for it.
+// Source: ggml, docs/gguf.md.
 #pragma once
 
 #include <algorithm>

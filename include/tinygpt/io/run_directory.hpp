@@ -1,8 +1,6 @@
 // The directory of a training run: metrics.jsonl and the newest checkpoints, step-000250 and so on.
 #pragma once
 
-#include <sys/file.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include <tinygpt/io/atomic_directory.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 #include <tinygpt/io/json.hpp>
 
 namespace tinygpt {
@@ -48,14 +47,8 @@ class RunDirectory {
 
   /// Creates the directory, keeps other trainers out for as long as this object lives, and clears what a crash left.
   void lock() {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    if (error) throw file_error("create", path_, error.value());
-    lock_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!lock_) throw file_error("open", path_, errno);
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      throw Error(path_.string() + " is in use by another training run: wait for it to end, or give another directory");
-    }
+    lock_ = lock_directory(
+        path_, path_.string() + " is in use by another training run: wait for it to end, or give another directory");
     if (::access(path_.c_str(), W_OK | X_OK) != 0) throw file_error("write to", path_, errno);
     AtomicDirectory::clean_siblings(path_);
   }

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,18 +20,6 @@ class Queue {
   /// Nothing where there is none left.
   virtual std::optional<bool> next(std::vector<std::int32_t>& tokens) = 0;
 };
-
-/// Tokens that a queue gives, with `ending` more after each document; 0 or 1.
-inline std::int64_t count_tokens(Queue& queue, int ending) {
-  std::vector<std::int32_t> tokens;
-  std::int64_t sum = 0;
-  queue.begin();
-  while (const auto ends = queue.next(tokens)) {
-    sum += static_cast<std::int64_t>(tokens.size()) + (*ends ? ending : 0);
-    tokens.clear();
-  }
-  return sum;
-}
 
 /// From the logs of a source: those documents that `wanted(number, record)` names.
 template <class Wanted> class LogQueue final : public Queue {

@@ -122,7 +122,6 @@ class ValidationSet {
     return at != texts_.end() && !removed_[static_cast<std::size_t>(at - texts_.begin())];
   }
   bool none_added() const { return texts_.empty(); }
-  bool empty() const { return std::find(removed_.begin(), removed_.end(), false) == removed_.end(); }
 
  private:
   std::vector<std::uint64_t>::const_iterator find(const Fingerprint& text) const {

@@ -1,8 +1,6 @@
 // tinygpt prepare: from folders of text to a dataset of token shards.
 #pragma once
 
-#include <sys/file.h>
-
 #include <array>
 #include <atomic>
 #include <string>
@@ -11,6 +9,7 @@
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/tool/prepare_flags.hpp>
 #include <tinygpt/cli/tool/prepare_report.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
 #include <tinygpt/prepare/assemble_sources.hpp>
 #include <tinygpt/prepare/mix.hpp>
@@ -21,15 +20,11 @@ namespace preparation {
 /// Where the work lies until the dataset is whole; locked, so that two runs do not share it.
 class WorkDirectory {
  public:
-  explicit WorkDirectory(const std::filesystem::path& out) : path_(path_for(out)) {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    if (error) throw file_error("create", path_, error.value());
-    lock_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!lock_) throw file_error("open", path_, errno);
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      throw Error(out.string() + " is being prepared by another process: wait for it, or give another --out");
-    }
+  explicit WorkDirectory(const std::filesystem::path& out)
+      : path_(path_for(out)),
+        lock_(lock_directory(path_, out.string() +
+                                        " is being prepared by another process: wait for it, or give another "
+                                        "--out")) {
     AtomicDirectory::clean_siblings(path_.parent_path());
   }
   const std::filesystem::path& path() const { return path_; }
