@@ -43,8 +43,8 @@ struct Problem {
   Matrix a = random_matrix(m, k, 1), b = random_matrix(k, n, 2);
   Matrix a_t = transpose_of(a, m, k), b_t = transpose_of(b, k, n);
 
-  Operand left(int layouts) const { return layouts & 1 ? transposed(a_t.data(), m) : as_stored(a.data(), k); }
-  Operand right(int layouts) const { return layouts & 2 ? transposed(b_t.data(), k) : as_stored(b.data(), n); }
+  Operand<float> left(int layouts) const { return layouts & 1 ? transposed(a_t.data(), m) : as_stored(a.data(), k); }
+  Operand<float> right(int layouts) const { return layouts & 2 ? transposed(b_t.data(), k) : as_stored(b.data(), n); }
 
   Matrix product(Context& ctx, int layouts) const {
     Matrix c(static_cast<std::size_t>(m * n), 7.0f);

@@ -38,12 +38,12 @@ template <ActivationKind K> TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
 }  // namespace detail
 
 /// hidden = act(pre), or silu(gate) * up with pre = [gate | up].
-template <int F, ActivationKind K>
-void activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
-                Tensor<const float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+template <class E, int F, ActivationKind K>
+void activation(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
+                Tensor<const E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
   for_row_parts(ctx, pre.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      const float* in = pre.data() + i * pre.width();
+      const E* in = pre.data() + i * pre.width();
       along(F, [&](Lanes lanes) {
         const Floats x = lanes.load(in);
         if constexpr (K == swiglu) {
@@ -57,14 +57,14 @@ void activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
 }
 
 /// d_pre = act'(pre) d_hidden. d_pre may be the memory of pre.
-template <int F, ActivationKind K>
-void activation_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
-                         In<float, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
-                         In<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
+template <class E, int F, ActivationKind K>
+void activation_backward(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
+                         In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
+                         In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre) {
   for_row_parts(ctx, pre.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      const float* in = pre.data() + i * pre.width();
-      float* out = d_pre.data() + i * pre.width();
+      const E* in = pre.data() + i * pre.width();
+      E* out = d_pre.data() + i * pre.width();
       along(F, [&](Lanes lanes) {
         const Floats g = lanes.load(d_hidden.data() + i * F);
         if constexpr (K == swiglu) {

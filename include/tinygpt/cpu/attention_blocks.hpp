@@ -1,9 +1,10 @@
 // Pieces of attention on blocks of 64 queries by 64 keys, shared by training and decoding so that both get the same
 // bits.
 //
-// Everything lives in panels: 64 rows of head_dim floats are stored as ceil(head_dim / 64) squares of 64 x 64, one
-// after another. A panel serves as the left operand of a product, transposed or not, and as the right one, always with
-// the constant strides that the microkernel wants.
+// Everything lives in panels of squares, 64 x 64 words or floats, one after another, always with the constant strides
+// that the microkernel wants. Of 64 rows of head_dim numbers there are three forms: in words as they lie (rows), those
+// turned (columns), and in words of two rows (pairs); in float32, where a word is one number, rows and pairs are the
+// same. Sums and scores are floats.
 #pragma once
 
 #include <algorithm>
@@ -29,15 +30,15 @@ constexpr std::int64_t panel_floats(int head_dim) { return std::int64_t{panel_sq
 /// above the diagonal, and terms of a sum that are known to be zeros, are left out; adding them would not change a bit.
 enum class Reach { all, diagonal };
 
-/// c (rows, columns) = or += a b, all of them squares; terms [depth_begin, depth_end) of the sum, tile by tile:
+/// c (rows, columns) = or += a b, all of them squares; words [depth_begin, depth_end) of the sum, tile by tile:
 /// range(first_row, end_row) returns {column_end, depth_begin, depth_end}.
 struct TileRange {
   int column_end, depth_begin, depth_end;
 };
 
-template <int row_stride, int k_stride, class Range>
-inline void multiply_squares(int rows, const float* a, const float* b, float* c, Accumulate accumulate, Range range) {
-  const auto& kernels = tile_kernels<row_stride, k_stride, attention_block>;
+template <class E, int row_stride, int k_stride, class Range>
+void multiply_squares(int rows, const float* a, const float* b, float* c, Accumulate accumulate, Range range) {
+  const auto& kernels = tile_kernels<E, row_stride, k_stride, attention_block>;
   for (int i = 0; i < rows; i += tile_rows) {
     const int count = std::min(tile_rows, rows - i);
     const TileRange tile = range(i, i + count);
@@ -55,92 +56,126 @@ inline void multiply_squares(int rows, const float* a, const float* b, float* c,
   }
 }
 
-/// scores (rows, keys) = a_panel (rows, head_dim) * b_transposed (head_dim, keys), b_transposed 64 floats to the row.
-inline void multiply_scores(int rows, int keys, int head_dim, const float* a_panel, const float* b_transposed,
-                            float* scores, Reach reach) {
-  for (int d = 0; d < head_dim; d += attention_block) {
-    const int depth = std::min(attention_block, head_dim - d);
-    multiply_squares<attention_block, 1>(
-        rows, a_panel + d * attention_block, b_transposed + d * attention_block, scores,
+/// scores (rows, keys) = a (rows, head_dim) * b (keys, head_dim)^T, of a's rows and b's columns.
+template <class E>
+void multiply_scores(int rows, int keys, int head_dim, const float* a_rows, const float* b_columns, float* scores,
+                     Reach reach) {
+  const int words = words_of<E>(head_dim);
+  for (int d = 0; d < words; d += attention_block) {
+    const int depth = std::min(attention_block, words - d);
+    multiply_squares<E, attention_block, 1>(
+        rows, a_rows + d * attention_block, b_columns + d * attention_block, scores,
         d == 0 ? Accumulate::no : Accumulate::yes, [=](int, int end) {
           return TileRange{reach == Reach::diagonal ? std::min(end, keys) : keys, 0, depth};
         });
   }
 }
 
-/// out_panel (rows, head_dim) = or += weights (rows, keys) * b_panel (keys, head_dim).
-inline void multiply_weights(int rows, int keys, int head_dim, const float* weights, const float* b_panel,
-                             float* out_panel, Accumulate accumulate, Reach reach) {
+/// out (rows, head_dim) = or += weights (rows, keys) * b (keys, head_dim), of the weights' rows and b's pairs.
+template <class E>
+void multiply_weights(int rows, int keys, int head_dim, const float* weight_rows, const float* b_pairs, float* out,
+                      Accumulate accumulate, Reach reach) {
   for (int d = 0; d < head_dim; d += attention_block) {
     const int columns = std::min(attention_block, head_dim - d);
-    multiply_squares<attention_block, 1>(
-        rows, weights, b_panel + d * attention_block, out_panel + d * attention_block, accumulate, [=](int, int end) {
-          return TileRange{columns, 0, reach == Reach::diagonal ? std::min(end, keys) : keys};
+    multiply_squares<E, attention_block, 1>(
+        rows, weight_rows, b_pairs + d * attention_block, out + d * attention_block, accumulate, [=](int, int end) {
+          return TileRange{columns, 0, words_of<E>(reach == Reach::diagonal ? std::min(end, keys) : keys)};
         });
   }
 }
 
-/// out_panel (keys, head_dim) = or += weights^T (keys, rows) * b_panel (rows, head_dim).
-inline void multiply_weights_transposed(int rows, int keys, int head_dim, const float* weights, const float* b_panel,
-                                        float* out_panel, Accumulate accumulate, Reach reach) {
+/// out (keys, head_dim) = or += weights^T (keys, rows) * b (rows, head_dim), of the pairs of both.
+template <class E>
+void multiply_weights_transposed(int rows, int keys, int head_dim, const float* weight_pairs, const float* b_pairs,
+                                 float* out, Accumulate accumulate, Reach reach) {
   for (int d = 0; d < head_dim; d += attention_block) {
     const int columns = std::min(attention_block, head_dim - d);
-    multiply_squares<1, attention_block>(keys, weights, b_panel + d * attention_block, out_panel + d * attention_block,
-                                         accumulate, [=](int begin, int) {
-                                           return TileRange{columns, reach == Reach::diagonal ? begin : 0, rows};
-                                         });
+    multiply_squares<E, 1, attention_block>(
+        keys, weight_pairs, b_pairs + d * attention_block, out + d * attention_block, accumulate, [=](int begin, int) {
+          return TileRange{columns, reach == Reach::diagonal ? begin / per_word<E> : 0, words_of<E>(rows)};
+        });
   }
 }
 
-/// Rows of head_dim floats into a panel, times scale; zeros up to a whole vector on the right.
-inline void pack_panel(float* panel, const float* from, std::int64_t from_stride, int rows, int head_dim, float scale) {
+/// Rows of head_dim numbers, in words as they lie.
+template <class E> void pack_panel_rows(float* panel, const E* from, std::int64_t stride, int rows, int head_dim) {
+  constexpr int numbers = attention_block * per_word<E>;  // in a row of a square
+  for (int d = 0; d < head_dim; d += numbers) {
+    pack_rows(panel + d / per_word<E> * attention_block, attention_block, from + d, stride, rows,
+              std::min(numbers, head_dim - d));
+  }
+}
+
+/// The same rows, in words of two rows; zeros up to a whole vector on the right.
+template <class E> void pack_panel_pairs(float* panel, const E* from, std::int64_t stride, int rows, int head_dim) {
   for (int d = 0; d < head_dim; d += attention_block) {
-    const int columns = std::min(attention_block, head_dim - d);
-    float* to = panel + d * attention_block;
-    for (int r = 0; r < rows; ++r, to += attention_block) {
-      const float* row = from + r * from_stride + d;
-      int c = 0;
-      for (; c + vector_width <= columns; c += vector_width) store(to + c, load(row + c) * scale);
-      if (c < columns) store(to + c, load_first(row + c, columns - c) * scale);
+    pack_word_rows<attention_block>(panel + d * attention_block, attention_block, from + d, stride, rows,
+                                    std::min(attention_block, head_dim - d));
+  }
+}
+
+/// The same rows as columns: (words of head_dim, 64); zeros up to a whole vector on the right.
+template <class E> void pack_panel_columns(float* panel, const E* from, std::int64_t stride, int rows, int head_dim) {
+  for (int r = 0; r < rows; r += vector_width) {
+    pack_transposed_strip(panel + r, attention_block, from + r * stride, stride, std::min(vector_width, rows - r),
+                          head_dim);
+  }
+}
+
+/// A square of floats, rounded, as rows: in `to`, or where it is.
+template <class E> const float* square_rows(float* to, const float* square, int rows) {
+  if constexpr (per_word<E> == 1) {
+    return square;
+  } else {
+    for (int r = 0; r < rows; ++r) {
+      E row[attention_block];
+      for (int c = 0; c < attention_block; c += vector_width) store(row + c, load(square + r * attention_block + c));
+      __builtin_memcpy(to + r * attention_block, row, sizeof row);
     }
+    return to;
   }
 }
 
-/// out[r][d] = or += panel[r][d] * factors[r].
-inline void unpack_panel(float* out, std::int64_t out_stride, const float* panel, int rows, int head_dim,
-                         Accumulate accumulate, const float* factors) {
+/// A square of floats, rounded, as pairs: in `to`, or where it is.
+template <class E> const float* square_pairs(float* to, const float* square, int rows) {
+  if constexpr (per_word<E> == 1) {
+    return square;
+  } else {
+    for (int r = 0; r < rows; r += 2) {
+      for (int c = 0; c < attention_block; c += vector_width) {
+        const float* at = square + r * attention_block + c;
+        const Words low = std::bit_cast<Words>(rounded<E>(load(at))) >> 16;
+        const Words high = r + 1 < rows ? std::bit_cast<Words>(rounded<E>(load(at + attention_block))) : low * 0;
+        store(to + r / 2 * attention_block + c, std::bit_cast<Floats>(low | high));
+      }
+    }
+    return to;
+  }
+}
+
+/// out[r][d] = panel[r][d] * factors[r].
+template <class E>
+void unpack_panel(E* out, std::int64_t out_stride, const float* panel, int rows, int head_dim, const float* factors) {
   for (int d = 0; d < head_dim; d += attention_block) {
     const int columns = std::min(attention_block, head_dim - d);
     const float* from = panel + d * attention_block;
     for (int r = 0; r < rows; ++r, from += attention_block) {
-      float* row = out + r * out_stride + d;
+      E* row = out + r * out_stride + d;
       for (int c = 0; c < columns; c += vector_width) {
         const int count = std::min(vector_width, columns - c);
-        Floats x = load(from + c) * factors[r];
-        if (count == vector_width) {
-          store(row + c, accumulate == Accumulate::yes ? load(row + c) + x : x);
-        } else {
-          store_first(row + c, accumulate == Accumulate::yes ? load_first(row + c, count) + x : x, count);
-        }
+        const Floats x = load(from + c) * factors[r];
+        count == vector_width ? store(row + c, x) : store_first(row + c, x, count);
       }
     }
   }
 }
 
-/// Rows of head_dim floats as a (head_dim, 64) matrix of columns; zeros up to a whole vector on the right.
-inline void pack_columns(float* to, const float* from, std::int64_t from_stride, int rows, int head_dim) {
-  for (int r = 0; r < rows; r += vector_width) {
-    pack_transposed_strip(to + r, attention_block, from + r * from_stride, from_stride,
-                          std::min(vector_width, rows - r), head_dim);
-  }
-}
-
 inline constexpr int row_vectors = attention_block / vector_width;
 
-/// A row of a block of scores, -inf from `valid` on.
-TINYGPT_CPU_INLINE void load_scores(Floats (&x)[row_vectors], const float* scores, int valid) {
+/// A row of a block of scores, times scale; -inf from `valid` on.
+TINYGPT_CPU_INLINE void load_scores(Floats (&x)[row_vectors], const float* scores, int valid, float scale) {
   unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
-    x[v] = load(scores + v * vector_width);
+    x[v] = load(scores + v * vector_width) * scale;
     if (valid < attention_block) {
       x[v] = select(iota() < valid - v * vector_width, x[v], broadcast(-std::numeric_limits<float>::infinity()));
     }
@@ -183,13 +218,13 @@ struct SoftmaxState {
   }
 };
 
-/// Online softmax over one more block of keys. Scores become weights e^(score - largest), 0 from valid[r] on; shrink[r]
-/// is what the row's earlier weights, and so its output, are to be multiplied by. The first block must have a valid key
+/// Online softmax over one more block of keys. Scores, which count times scale, become weights e^(score - largest), 0 from
+/// valid[r] on; shrink[r] is what the row's earlier weights, and so its output, are to be multiplied by. The first block must have a valid key
 /// in every row. Source: Milakov, Gimelshein 2018 (arXiv:1805.02867), algorithm 3.
 ///
 /// Rows go vector_width at a time, so that their maxima and sums end up side by side in one vector.
 TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* scores, int rows, const int* valid,
-                                               float* shrink) {
+                                               float scale, float* shrink) {
   const auto larger = [](Floats a, Floats b) __attribute__((always_inline)) { return max(a, b); };
   const auto plus = [](Floats a, Floats b) __attribute__((always_inline)) { return a + b; };
   for (int r0 = 0; r0 < rows; r0 += vector_width) {
@@ -198,7 +233,7 @@ TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* score
     Floats partial[vector_width] = {};
     for (int r = 0; r < count; ++r) {
       Floats x[row_vectors];
-      load_scores(x, first + r * attention_block, valid[r0 + r]);
+      load_scores(x, first + r * attention_block, valid[r0 + r], scale);
       partial[r] = combine_row(x, larger);
     }
     const Floats old = load(state.largest + r0);
@@ -208,7 +243,7 @@ TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* score
       float* row = first + r * attention_block;
       const Floats row_largest = broadcast(state.largest[r0 + r]);
       Floats x[row_vectors];
-      load_scores(x, row, valid[r0 + r]);
+      load_scores(x, row, valid[r0 + r], scale);
       unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
         x[v] = v * vector_width < valid[r0 + r] ? exp_weight(x[v] - row_largest) : Floats{};
         store(row + v * vector_width, x[v]);

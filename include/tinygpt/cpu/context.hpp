@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <tinygpt/cpu/threads.hpp>
+#include <tinygpt/layout/dtype.hpp>
 
 namespace tinygpt::cpu {
 
@@ -22,33 +23,19 @@ inline int hardware_threads() {
   return count == 0 ? 1 : static_cast<int>(count);
 }
 
-/// What is kept of operations that are to be repeated: nothing, they are called again.
-struct Recording {};
-
-/// A number that was copied out: nothing is done later here.
-template <class N> struct Later {
-  N value{};
-  N get() const { return value; }
-};
-
-/// Threads, and a piece of memory of its own for each of them. Every operation takes one as its first argument.
+/// Threads, and a piece of memory of its own for each of them.
 ///
 /// Scratch memory belongs to the iteration that runs on the thread: an operation finds in it what the last one left.
-class Context {
+class Workers {
  public:
-  using element = float;
-  using accumulator = float;
-  using Recording = cpu::Recording;
-  template <class N> using Later = cpu::Later<N>;
-
   /// 0 threads: as many as the machine has.
-  explicit Context(int threads = 0)
+  explicit Workers(int threads = 0)
       : pool_(threads > 0 ? threads : hardware_threads()), scratch_(static_cast<std::size_t>(pool_.size())) {
     reserve_scratch(default_scratch);
   }
 
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
 
   int threads() const { return pool_.size(); }
 
@@ -99,5 +86,27 @@ class Context {
   std::unique_ptr<float, Free> shared_;
   std::int64_t shared_size_ = 0;
 };
+
+/// What is kept of operations that are to be repeated: nothing, they are called again.
+struct Recording {};
+
+/// A number that was copied out: nothing is done later here.
+template <class N> struct Later {
+  N value{};
+  N get() const { return value; }
+};
+
+/// What every operation takes as its first argument. E is what weights and activations are: float, or bfloat16, of which
+/// sums are made in float all the same.
+template <class E> class BasicContext : public Workers {
+ public:
+  using element = E;
+  using accumulator = float;
+  using Recording = cpu::Recording;
+  template <class N> using Later = cpu::Later<N>;
+  using Workers::Workers;
+};
+
+using Context = BasicContext<float>;
 
 }  // namespace tinygpt::cpu

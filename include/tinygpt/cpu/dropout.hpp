@@ -19,7 +19,6 @@ namespace detail {
 
 inline constexpr int philox_lanes = vector_width / 2;
 typedef std::uint64_t Longs __attribute__((vector_size(philox_lanes * sizeof(std::uint64_t))));
-typedef std::uint16_t Halves __attribute__((vector_size(vector_width * sizeof(std::uint16_t))));
 
 /// The numbers of philox_lanes groups from `group` on, in the order of the elements. Each lane is philox4x32 on one
 /// counter; words are kept in 64-bit lanes, because that is where a 32 x 32 bit product is.
@@ -62,7 +61,7 @@ TINYGPT_CPU_INLINE void dropout_numbers(const Dropout& dropout, std::int64_t gro
 
 /// What vector_width elements of a mask multiply: scale where kept, 0 where dropped.
 TINYGPT_CPU_INLINE Floats dropout_factors(const Dropout& dropout, const std::uint16_t* numbers) {
-  detail::Halves halves;
+  Halves halves;
   __builtin_memcpy(&halves, numbers, sizeof halves);
   const Ints wide = __builtin_convertvector(halves, Ints);
   return select(wide >= static_cast<std::int32_t>(dropout.threshold), broadcast(dropout.scale()), Floats{});

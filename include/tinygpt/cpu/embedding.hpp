@@ -7,16 +7,16 @@
 
 namespace tinygpt::cpu {
 
-template <int V, int C, int N>
-void embed(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Embd<C>> residual, TokenIds tokens,
-           Tensor<const float, Vocab<V>, Embd<C>> token_embedding,
-           Tensor<const float, Ctx<N>, Embd<C>> position_embedding, Deferred<int> first_position, Dropout dropout) {
+template <class E, int V, int C, int N>
+void embed(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, TokenIds tokens,
+           Tensor<const E, Vocab<V>, Embd<C>> token_embedding,
+           Tensor<const E, Ctx<N>, Embd<C>> position_embedding, Deferred<int> first_position, Dropout dropout) {
   const int T = tokens.template extent<Time>();
   for_row_parts(ctx, tokens.size(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      const float* token = token_embedding.data() + std::int64_t{tokens.data()[i]} * C;
-      const float* position = position_embedding ? position_embedding.data() + (first_position() + i % T) * C : nullptr;
-      float* out = residual.data() + i * C;
+      const E* token = token_embedding.data() + std::int64_t{tokens.data()[i]} * C;
+      const E* position = position_embedding ? position_embedding.data() + (first_position() + i % T) * C : nullptr;
+      E* out = residual.data() + i * C;
       along_mask(dropout, i / T * dropout.ctx + i % T, C, [&](Lanes lanes, Floats mask) {
         const Floats x = lanes.load(token);
         lanes.store(out, (position != nullptr ? x + lanes.load(position) : x) * mask);
@@ -25,10 +25,10 @@ void embed(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Embd<C>> residual, To
   });
 }
 
-template <int V, int C, int N>
-void embed_backward(Context& ctx, Tensor<float, Vocab<V>, Embd<C>> d_token_embedding,
+template <class E, int V, int C, int N>
+void embed_backward(BasicContext<E>& ctx, Tensor<float, Vocab<V>, Embd<C>> d_token_embedding,
                     Tensor<float, Ctx<N>, Embd<C>> d_position_embedding,
-                    In<float, Batch<dyn>, Time<dyn>, Embd<C>> d_residual, TokenIds tokens, Dropout dropout) {
+                    In<E, Batch<dyn>, Time<dyn>, Embd<C>> d_residual, TokenIds tokens, Dropout dropout) {
   const int T = tokens.template extent<Time>();
   constexpr int strip = dropout_span;
   ctx.parallel_for((C + strip - 1) / strip, [&](int task, int) {
@@ -38,7 +38,7 @@ void embed_backward(Context& ctx, Tensor<float, Vocab<V>, Embd<C>> d_token_embed
       const std::int64_t row = i / T * dropout.ctx + i % T;
       Floats mask[4];
       if (dropout) dropout_factors(dropout, row, first, C, mask);
-      const float* in = d_residual.data() + i * C + first;
+      const E* in = d_residual.data() + i * C + first;
       float* token = d_token_embedding.data() + std::int64_t{tokens.data()[i]} * C + first;
       float* position = d_position_embedding ? d_position_embedding.data() + i % T * C + first : nullptr;
       along(n, [&](Lanes lanes) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <tinygpt/cpu/microkernel.hpp>
+#include <tinygpt/cpu/pack.hpp>
 #include <tinygpt/cpu/vec.hpp>
 
 namespace tinygpt::cpu {
@@ -18,40 +19,43 @@ namespace tinygpt::cpu {
 inline constexpr int few_rows = 8;
 
 /// c[i][j] = or += sum_k a[i * a_stride + k] * w[j * w_stride + k],  i < rows, j < columns <= vector_width, in blocks
-/// of `block` terms that are summed one by one.
-template <int rows>
-TINYGPT_CPU_NOINLINE void multiply_few_rows(std::int64_t depth, int block, const float* a, std::int64_t a_stride,
-                                            const float* w, std::int64_t w_stride, int columns, float* c,
+/// of `block` words that are summed one by one.
+template <class E, int rows>
+TINYGPT_CPU_NOINLINE void multiply_few_rows(std::int64_t depth, int block, const E* a, std::int64_t a_stride,
+                                            const E* w, std::int64_t w_stride, int columns, float* c,
                                             std::int64_t c_stride, Accumulate accumulate) {
+  constexpr int unit = per_word<E>;
+  const std::int64_t words = words_of<E>(depth), whole = depth / unit;
   Floats total[rows] = {};
   if (accumulate == Accumulate::yes) {
     unroll<rows>([&](auto i) __attribute__((always_inline)) { total[i] = load_first(c + i * c_stride, columns); });
   }
-  for (std::int64_t k0 = 0; k0 < depth; k0 += block) {
-    const std::int64_t k1 = std::min(depth, k0 + block);
+  for (std::int64_t k0 = 0; k0 < words; k0 += block) {
+    const std::int64_t k1 = std::min(words, k0 + block);
     Floats sum[rows] = {};
     std::int64_t k = k0;
     if (columns == vector_width) {
-      for (; k + vector_width <= k1; k += vector_width) {
+      for (; k + vector_width <= std::min(k1, whole); k += vector_width) {
         Floats square[vector_width];
         unroll<vector_width>([&](auto j) __attribute__((always_inline)) {
-          const float* p = w + j * w_stride + k;
-          square[j] = load(p);
+          const E* p = w + j * w_stride + k * unit;
+          square[j] = load_words(p);
           __builtin_prefetch(p + vector_width * w_stride, 0, 2);  // where the next columns will be wanted
         });
         transpose(square);
         unroll<vector_width>([&](auto kk) __attribute__((always_inline)) {
           unroll<rows>([&](auto i) __attribute__((always_inline)) {
-            sum[i] = fma(broadcast(a[i * a_stride + k + kk]), square[kk], sum[i]);
+            sum[i] = multiply_add<E>(broadcast_word<E>(a + i * a_stride + (k + kk) * unit), square[kk], sum[i]);
           });
         });
       }
     }
     for (; k < k1; ++k) {
       Floats column = {};
-      for (int j = 0; j < columns; ++j) column[j] = w[j * w_stride + k];
+      for (int j = 0; j < columns; ++j) column[j] = word_at(w + j * w_stride + k * unit, depth - k * unit);
       unroll<rows>([&](auto i) __attribute__((always_inline)) {
-        sum[i] = fma(broadcast(a[i * a_stride + k]), column, sum[i]);
+        const float word = word_at(a + i * a_stride + k * unit, depth - k * unit);
+        sum[i] = multiply_add<E>(broadcast_word<E>(&word), column, sum[i]);
       });
     }
     const bool first = k0 == 0 && accumulate == Accumulate::no;
@@ -60,12 +64,14 @@ TINYGPT_CPU_NOINLINE void multiply_few_rows(std::int64_t depth, int block, const
   unroll<rows>([&](auto i) __attribute__((always_inline)) { store_first(c + i * c_stride, total[i], columns); });
 }
 
-using FewRowsKernel = void (*)(std::int64_t, int, const float*, std::int64_t, const float*, std::int64_t, int, float*,
+template <class E>
+using FewRowsKernel = void (*)(std::int64_t, int, const E*, std::int64_t, const E*, std::int64_t, int, float*,
                                std::int64_t, Accumulate);
 
 /// few_rows_kernels[rows - 1].
+template <class E>
 inline constexpr auto few_rows_kernels = []<int... Index>(std::integer_sequence<int, Index...>) {
-  return std::array<FewRowsKernel, few_rows>{multiply_few_rows<Index + 1>...};
+  return std::array<FewRowsKernel<E>, few_rows>{multiply_few_rows<E, Index + 1>...};
 }
 (std::make_integer_sequence<int, few_rows>{});
 

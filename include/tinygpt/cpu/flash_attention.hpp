@@ -1,4 +1,5 @@
-// Causal grouped-query attention in float32, without ever holding a T x T matrix.
+// Causal grouped-query attention, without ever holding a T x T matrix. In bf16 the weights and their gradients are
+// rounded for the products, and all sums are floats.
 //
 // Strategy: 64 x 64 blocks of scores, online softmax (attention_blocks.hpp). Forward: a task is one head and up to 256
 // queries; it packs each block of keys and values once. Backward: a task is one key/value head with all its queries;
@@ -36,13 +37,14 @@ inline constexpr int blocks_per_task = 4;  // of queries in the forward pass
 
 /// Floats of each thread's scratch that the passes take.
 constexpr std::int64_t attention_forward_scratch(int head_dim) {
-  return (2 + 2 * detail::blocks_per_task) * detail::panel_floats(head_dim) + 2 * detail::square_floats;
+  return (2 + 2 * detail::blocks_per_task) * detail::panel_floats(head_dim) + 3 * detail::square_floats;
 }
 constexpr std::int64_t attention_backward_scratch(int head_dim, int group, std::int64_t time) {
-  return 8 * detail::panel_floats(head_dim) + 3 * detail::square_floats + group * time;
+  const std::int64_t blocks = (time + detail::attention_block - 1) / detail::attention_block;
+  return (9 + group * blocks) * detail::panel_floats(head_dim) + 5 * detail::square_floats + group * time;
 }
 constexpr std::int64_t attention_decode_scratch(int head_dim) {
-  return 4 * detail::panel_floats(head_dim) + detail::square_floats;
+  return 4 * detail::panel_floats(head_dim) + 2 * detail::square_floats;
 }
 
 /// Attention, forward.
@@ -56,7 +58,8 @@ constexpr std::int64_t attention_decode_scratch(int head_dim) {
 ///
 /// m is the dropout mask, with its scale; 1 without dropout; lse is of the weights before it. Writes y and lse (=).
 /// FLOPs 2 B T (T + 1) Hq Dh. Allocates only where a head is larger than 256.
-inline void attention_forward(Context& ctx, float* y, float* lse, const float* qkv, const AttentionShape& shape,
+template <class E>
+void attention_forward(Workers& ctx, E* y, float* lse, const E* qkv, const AttentionShape& shape,
                               const AttentionDropout& dropout = {}) {
   using namespace detail;
   const std::int64_t time = shape.time;
@@ -76,16 +79,17 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
     const std::int64_t end = std::min(time, begin + chunk);
     const std::int64_t b = task % heads / query_heads;
     const int h = static_cast<int>(task % heads % query_heads);
-    const float* q = qkv + b * time * stride + std::int64_t{h} * head_dim;
-    const float* k = qkv + b * time * stride + std::int64_t{query_heads + h / group} * head_dim;
-    const float* v = k + std::int64_t{kv_heads} * head_dim;
+    const E* q = qkv + b * time * stride + std::int64_t{h} * head_dim;
+    const E* k = qkv + b * time * stride + std::int64_t{query_heads + h / group} * head_dim;
+    const E* v = k + std::int64_t{kv_heads} * head_dim;
 
     float* k_columns = ctx.scratch(thread);
-    float* v_panel = k_columns + panel;
-    float* q_panels = v_panel + panel;
+    float* v_pairs = k_columns + panel;
+    float* q_panels = v_pairs + panel;
     float* y_panels = q_panels + blocks_per_task * panel;
     float* scores = y_panels + blocks_per_task * panel;
     float* factors = scores + square_floats;
+    float* rounded_weights = factors + square_floats;
     SoftmaxState states[blocks_per_task];
     alignas(64) float shrink[attention_block] = {};
     int valid[attention_block];
@@ -95,8 +99,8 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
     };
     for (std::int64_t j = 0; j < end; j += attention_block) {
       const int keys = rows_from(j, end);
-      pack_columns(k_columns, k + j * stride, stride, keys, head_dim);
-      pack_panel(v_panel, v + j * stride, stride, keys, head_dim, 1.0f);
+      pack_panel_columns(k_columns, k + j * stride, stride, keys, head_dim);
+      pack_panel_pairs(v_pairs, v + j * stride, stride, keys, head_dim);
       for (std::int64_t i = std::max(begin, j); i < end; i += attention_block) {
         const int rows = rows_from(i, end);
         const std::int64_t block = (i - begin) / attention_block;
@@ -105,12 +109,12 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
         float* q_panel = q_panels + block * panel;
         float* y_panel = y_panels + block * panel;
         if (j == 0) {
-          pack_panel(q_panel, q + i * stride, stride, rows, head_dim, scale);
+          pack_panel_rows(q_panel, q + i * stride, stride, rows, head_dim);
           state.reset();
         }
         for (int r = 0; r < rows; ++r) valid[r] = reach == Reach::diagonal ? r + 1 : keys;
-        multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, reach);
-        softmax_block(state, scores, rows, valid, shrink);
+        multiply_scores<E>(rows, keys, head_dim, q_panel, k_columns, scores, reach);
+        softmax_block(state, scores, rows, valid, scale, shrink);
         if (dropout.mask) {
           mask_block(factors, dropout.mask, (b * query_heads + h) * dropout.width + i, j, dropout.width, rows);
           for (int e = 0; e < rows * attention_block; e += vector_width) {
@@ -118,8 +122,8 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
           }
         }
         if (j != 0) scale_panel(y_panel, rows, head_dim, shrink);
-        multiply_weights(rows, keys, head_dim, scores, v_panel, y_panel, j == 0 ? Accumulate::no : Accumulate::yes,
-                         reach);
+        multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_weights, scores, rows), v_pairs, y_panel,
+                            j == 0 ? Accumulate::no : Accumulate::yes, reach);
       }
     }
     for (std::int64_t i = begin; i < end; i += attention_block) {
@@ -131,22 +135,23 @@ inline void attention_forward(Context& ctx, float* y, float* lse, const float* q
         state.sum[r] = 1.0f / state.sum[r];
       }
       unpack_panel(y + (b * time + i) * y_stride + std::int64_t{h} * head_dim, y_stride, y_panels + block * panel, rows,
-                   head_dim, Accumulate::no, state.sum);
+                   head_dim, state.sum);
     }
   });
 }
 
 namespace detail {
 
-/// weights (rows, 64): scores s become p = e^(s - lse), times the mask m where there is one; slopes dp become the
+/// weights (rows, 64): scores s, which count times scale, become p = e^(s - lse), times the mask m where there is one; slopes dp become the
 /// gradient of s, p (m dp - delta). Zeros from valid[r] on.
 TINYGPT_CPU_NOINLINE inline void softmax_backward_block(float* scores, float* slopes, int rows, const int* valid,
-                                                        const float* lse, const float* delta, const float* factors) {
+                                                        float scale, const float* lse, const float* delta,
+                                                        const float* factors) {
   for (int r = 0; r < rows; ++r) {
     float* p_row = scores + r * attention_block;
     float* dp_row = slopes + r * attention_block;
     Floats x[row_vectors];
-    load_scores(x, p_row, valid[r]);
+    load_scores(x, p_row, valid[r], scale);
     unroll<row_vectors>([&](auto v) __attribute__((always_inline)) {
       const int c = v * vector_width;
       const Floats p = exp_weight(x[v] - lse[r]);
@@ -158,7 +163,7 @@ TINYGPT_CPU_NOINLINE inline void softmax_backward_block(float* scores, float* sl
   }
 }
 
-inline float dot(const float* a, const float* b, int n) {
+template <class E> float dot(const E* a, const E* b, int n) {
   Floats total = {};
   int i = 0;
   for (; i + vector_width <= n; i += vector_width) total = fma(load(a + i), load(b + i), total);
@@ -177,8 +182,9 @@ inline float dot(const float* a, const float* b, int n) {
 ///
 /// dy as y; the rest as attention_forward had and wrote it, the same dropout included. Scores are computed again, so
 /// the FLOPs are 5 B T (T + 1) Hq Dh. Runs on at most B * Hkv threads.
-inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const float* y, const float* lse,
-                               const float* qkv, const AttentionShape& shape, const AttentionDropout& dropout = {}) {
+template <class E>
+void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const float* lse, const E* qkv,
+                        const AttentionShape& shape, const AttentionDropout& dropout = {}) {
   using namespace detail;
   const std::int64_t time = shape.time;
   const int query_heads = shape.query_heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
@@ -187,6 +193,7 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
   const std::int64_t y_stride = std::int64_t{query_heads} * head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
+  const std::int64_t blocks = (time + attention_block - 1) / attention_block;
   ctx.reserve_scratch(attention_backward_scratch(head_dim, group, time));
 
   ctx.parallel_for(static_cast<int>(shape.batch * kv_heads), [&](int task, int thread) {
@@ -198,16 +205,20 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
 
     float* k_columns = ctx.scratch(thread);
     float* v_columns = k_columns + panel;
-    float* k_panel = v_columns + panel;
-    float* q_panel = k_panel + panel;
-    float* dy_panel = q_panel + panel;
-    float* dq_panel = dy_panel + panel;
-    float* dk_panel = dq_panel + panel;
+    float* k_pairs = v_columns + panel;
+    float* q_rows = k_pairs + panel;
+    float* q_pairs = q_rows + panel;
+    float* dy_rows = q_pairs + panel;
+    float* dy_pairs = dy_rows + panel;
+    float* dk_panel = dy_pairs + panel;
     float* dv_panel = dk_panel + panel;
-    float* scores = dv_panel + panel;
+    float* dq_panels = dv_panel + panel;  // of all queries, as each block of keys adds to those after it
+    float* scores = dq_panels + group * blocks * panel;
     float* slopes = scores + square_floats;
     float* factors = slopes + square_floats;
-    float* delta = factors + square_floats;
+    float* rounded_pairs = factors + square_floats;
+    float* rounded_rows = rounded_pairs + square_floats;
+    float* delta = rounded_rows + square_floats;
     int valid[attention_block];
     float row_lse[attention_block], ones[attention_block], scales[attention_block];
     std::fill_n(ones, attention_block, 1.0f);
@@ -221,9 +232,9 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
     }
     for (std::int64_t j = 0; j < time; j += attention_block) {
       const int keys = static_cast<int>(std::min<std::int64_t>(attention_block, time - j));
-      pack_columns(k_columns, qkv + k_offset + j * stride, stride, keys, head_dim);
-      pack_columns(v_columns, qkv + v_offset + j * stride, stride, keys, head_dim);
-      pack_panel(k_panel, qkv + k_offset + j * stride, stride, keys, head_dim, 1.0f);
+      pack_panel_columns(k_columns, qkv + k_offset + j * stride, stride, keys, head_dim);
+      pack_panel_columns(v_columns, qkv + v_offset + j * stride, stride, keys, head_dim);
+      pack_panel_pairs(k_pairs, qkv + k_offset + j * stride, stride, keys, head_dim);
       for (int g = 0; g < group; ++g) {
         const int h = kv * group + g;
         for (std::int64_t i = j; i < time; i += attention_block) {
@@ -235,25 +246,33 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
             valid[r] = reach == Reach::diagonal ? r + 1 : keys;
             row_lse[r] = lse[(first_row + i + r) * query_heads + h];
           }
-          pack_panel(q_panel, qkv + q_offset, stride, rows, head_dim, scale);
-          pack_panel(dy_panel, dy + (first_row + i) * y_stride + std::int64_t{h} * head_dim, y_stride, rows, head_dim,
-                     1.0f);
-          multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, reach);
-          multiply_scores(rows, keys, head_dim, dy_panel, v_columns, slopes, reach);
+          const E* q_block = qkv + q_offset;
+          const E* dy_block = dy + (first_row + i) * y_stride + std::int64_t{h} * head_dim;
+          float* dq_panel = dq_panels + (g * blocks + i / attention_block) * panel;
+          pack_panel_pairs(q_pairs, q_block, stride, rows, head_dim);
+          pack_panel_pairs(dy_pairs, dy_block, y_stride, rows, head_dim);
+          if constexpr (per_word<E> > 1) {
+            pack_panel_rows(q_rows, q_block, stride, rows, head_dim);
+            pack_panel_rows(dy_rows, dy_block, y_stride, rows, head_dim);
+          }
+          multiply_scores<E>(rows, keys, head_dim, per_word<E> > 1 ? q_rows : q_pairs, k_columns, scores, reach);
+          multiply_scores<E>(rows, keys, head_dim, per_word<E> > 1 ? dy_rows : dy_pairs, v_columns, slopes, reach);
           if (dropout.mask) {
             mask_block(factors, dropout.mask, (b * query_heads + h) * dropout.width + i, j, dropout.width, rows);
           }
-          softmax_backward_block(scores, slopes, rows, valid, row_lse, delta + g * time + i,
+          softmax_backward_block(scores, slopes, rows, valid, scale, row_lse, delta + g * time + i,
                                  dropout.mask ? factors : nullptr);
-          multiply_weights_transposed(rows, keys, head_dim, scores, dy_panel, dv_panel, add, reach);
-          multiply_weights_transposed(rows, keys, head_dim, slopes, q_panel, dk_panel, add, reach);
-          multiply_weights(rows, keys, head_dim, slopes, k_panel, dq_panel, Accumulate::no, reach);
-          unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, j == 0 ? Accumulate::no : Accumulate::yes,
-                       scales);
+          multiply_weights_transposed<E>(rows, keys, head_dim, square_pairs<E>(rounded_pairs, scores, rows), dy_pairs,
+                                         dv_panel, add, reach);
+          multiply_weights_transposed<E>(rows, keys, head_dim, square_pairs<E>(rounded_pairs, slopes, rows), q_pairs,
+                                         dk_panel, add, reach);
+          multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_rows, slopes, rows), k_pairs, dq_panel,
+                              j == 0 ? Accumulate::no : Accumulate::yes, reach);
+          if (i == j) unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, scales);  // no later keys add to it
         }
       }
-      unpack_panel(dqkv + k_offset + j * stride, stride, dk_panel, keys, head_dim, Accumulate::no, ones);
-      unpack_panel(dqkv + v_offset + j * stride, stride, dv_panel, keys, head_dim, Accumulate::no, ones);
+      unpack_panel(dqkv + k_offset + j * stride, stride, dk_panel, keys, head_dim, scales);
+      unpack_panel(dqkv + v_offset + j * stride, stride, dv_panel, keys, head_dim, ones);
     }
   });
 }
@@ -267,8 +286,9 @@ inline void attention_backward(Context& ctx, float* dqkv, const float* dy, const
 ///
 /// Writes y (=): bit for bit what attention_forward writes for these positions of the whole sequence, without dropout.
 /// FLOPs 4 n position Hq Dh, bytes 8 position Hkv Dh. Runs on at most Hkv threads where n Hq / Hkv <= 64.
-inline void attention_decode(Context& ctx, float* y, std::int64_t y_stride, const float* q, std::int64_t q_stride,
-                             std::int64_t position, int n, const float* k_cache, const float* v_cache, int query_heads,
+template <class E>
+void attention_decode(Workers& ctx, E* y, std::int64_t y_stride, const E* q, std::int64_t q_stride,
+                             std::int64_t position, int n, const E* k_cache, const E* v_cache, int query_heads,
                              int kv_heads, int head_dim) {
   using namespace detail;
   const int group = query_heads / kv_heads;
@@ -283,14 +303,15 @@ inline void attention_decode(Context& ctx, float* y, std::int64_t y_stride, cons
     const int kv = task % kv_heads;
     const int first = task / kv_heads * attention_block;
     const int rows = std::min(attention_block, all_rows - first);
-    const float* k = k_cache + std::int64_t{kv} * head_dim;
-    const float* v = v_cache + std::int64_t{kv} * head_dim;
+    const E* k = k_cache + std::int64_t{kv} * head_dim;
+    const E* v = v_cache + std::int64_t{kv} * head_dim;
 
     float* k_columns = ctx.scratch(thread);
-    float* v_panel = k_columns + panel;
-    float* q_panel = v_panel + panel;
-    float* y_panel = q_panel + panel;
+    float* v_pairs = k_columns + panel;
+    float* q_rows = v_pairs + panel;
+    float* y_panel = q_rows + panel;
     float* scores = y_panel + panel;
+    float* rounded_weights = scores + square_floats;
     SoftmaxState state;
     state.reset();
     alignas(64) float shrink[attention_block] = {};
@@ -299,27 +320,27 @@ inline void attention_decode(Context& ctx, float* y, std::int64_t y_stride, cons
     const auto query = [&](int r) { return (first + r) / group; };
 
     for (int r = 0; r < rows; ++r) {
-      pack_panel(q_panel + r * attention_block, q + query(r) * q_stride + head_offset(r), q_stride, 1, head_dim, scale);
+      pack_panel_rows(q_rows + r * attention_block, q + query(r) * q_stride + head_offset(r), q_stride, 1, head_dim);
     }
     const std::int64_t end = position + query(rows - 1) + 1;
     for (std::int64_t j = 0; j < end; j += attention_block) {
       const int keys = static_cast<int>(std::min<std::int64_t>(attention_block, end - j));
-      pack_columns(k_columns, k + j * stride, stride, keys, head_dim);
-      pack_panel(v_panel, v + j * stride, stride, keys, head_dim, 1.0f);
+      pack_panel_columns(k_columns, k + j * stride, stride, keys, head_dim);
+      pack_panel_pairs(v_pairs, v + j * stride, stride, keys, head_dim);
       for (int r = 0; r < rows; ++r) {
         valid[r] =
             static_cast<int>(std::clamp<std::int64_t>(position + query(r) + 1 - j, 0, std::int64_t{attention_block}));
       }
-      multiply_scores(rows, keys, head_dim, q_panel, k_columns, scores, Reach::all);
-      softmax_block(state, scores, rows, valid, shrink);
+      multiply_scores<E>(rows, keys, head_dim, q_rows, k_columns, scores, Reach::all);
+      softmax_block(state, scores, rows, valid, scale, shrink);
       if (j != 0) scale_panel(y_panel, rows, head_dim, shrink);
-      multiply_weights(rows, keys, head_dim, scores, v_panel, y_panel, j == 0 ? Accumulate::no : Accumulate::yes,
-                       Reach::all);
+      multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_weights, scores, rows), v_pairs, y_panel,
+                          j == 0 ? Accumulate::no : Accumulate::yes, Reach::all);
     }
     for (int r = 0; r < rows; ++r) {
       const float inverse = 1.0f / state.sum[r];
       unpack_panel(y + query(r) * y_stride + head_offset(r), y_stride, y_panel + r * attention_block, 1, head_dim,
-                   Accumulate::no, &inverse);
+                   &inverse);
     }
   });
 }

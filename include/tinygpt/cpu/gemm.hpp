@@ -1,8 +1,11 @@
-// Matrix products in float32: C = A B and C += A B, any of A and B transposed.
+// Matrix products of float32 or bf16, summed in float32: C = A B and C += A B, any of A and B transposed.
 //
 // Strategy: a task is a tile of C with its whole sum. It walks k in blocks of block_depth; for each it packs its rows
 // of A once, then a group of columns of B at a time, and runs the microkernel over them. Packing inside the task means
 // that threads share nothing and need no barrier.
+//
+// bf16 goes through the same code in words of two numbers (microkernel.hpp). A product that is itself to be in bf16 is
+// summed in scratch and rounded once, when it is whole.
 //
 // Reproducibility: an element of C is sum_p (chain of fused multiply-adds over the p-th block of k), added in the order
 // of p. Neither its place in C, nor m, nor n, nor the number of threads enters; so one row computed alone has the bits
@@ -18,6 +21,7 @@
 #include <tinygpt/cpu/few_rows.hpp>
 #include <tinygpt/cpu/microkernel.hpp>
 #include <tinygpt/cpu/pack.hpp>
+#include <tinygpt/cpu/rows.hpp>
 #include <tinygpt/cpu/vec.hpp>
 
 namespace tinygpt::cpu {
@@ -25,14 +29,16 @@ namespace tinygpt::cpu {
 enum class Layout { as_stored, transposed };
 
 /// An input of a product. as_stored: element (i, j) is data[i * stride + j]; transposed: data[j * stride + i].
-struct Operand {
-  const float* data;
+template <class E> struct Operand {
+  const E* data;
   std::int64_t stride;
   Layout layout;
 };
 
-inline Operand as_stored(const float* data, std::int64_t stride) { return {data, stride, Layout::as_stored}; }
-inline Operand transposed(const float* data, std::int64_t stride) { return {data, stride, Layout::transposed}; }
+template <class E> Operand<E> as_stored(const E* data, std::int64_t stride) { return {data, stride, Layout::as_stored}; }
+template <class E> Operand<E> transposed(const E* data, std::int64_t stride) {
+  return {data, stride, Layout::transposed};
+}
 
 /// The epilogue that does nothing.
 struct NoEpilogue {
@@ -41,8 +47,9 @@ struct NoEpilogue {
 
 namespace detail {
 
-inline constexpr int block_depth = 256;        // of k; fixes the rounding, see the top of the file
+inline constexpr int block_depth = 256;        // words of k; fixes the rounding, see the top of the file
 inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB, more than half of a 1 MiB cache with B's
+inline constexpr int max_summed_rows = 192;    // where the tile of C is in scratch too, with 288 KiB
 inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles pack less
 inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used while still warm
 
@@ -56,11 +63,11 @@ struct Blocks {
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Tiles as large as the caches allow, and smaller where there would be too few for the threads to finish together.
-inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads) {
+inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads, int max_rows) {
   const auto split = [](std::int64_t size, std::int64_t parts, int unit) {
     return static_cast<int>(divide_up(divide_up(size, parts), unit) * unit);
   };
-  std::int64_t row_parts = divide_up(m, max_block_rows);
+  std::int64_t row_parts = divide_up(m, max_rows);
   std::int64_t column_parts = divide_up(n, m <= tile_rows ? 2 * tile_columns : max_block_columns);
   while (threads > 1 && row_parts * column_parts < 6 * threads) {
     const int rows = split(m, row_parts, tile_rows);
@@ -81,41 +88,35 @@ inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads) {
   return {rows, columns, row_count, row_count * divide_up(n, columns)};
 }
 
-/// Rows [0, rows) of A, columns [0, depth): tile after tile of tile_rows rows. as_stored: (tile_rows, block_depth);
-/// transposed: (block_depth, tile_rows).
-inline void pack_a(float* to, Operand a, std::int64_t row, std::int64_t k, int rows, int depth) {
+/// `rows` rows of A from `row` on, words of `depth` columns from k on: tile after tile of tile_rows rows. as_stored:
+/// (tile_rows, block_depth); transposed: (block_depth, tile_rows).
+template <class E> void pack_a(float* to, const Operand<E>& a, std::int64_t row, std::int64_t k, int rows, int depth) {
   if (a.layout == Layout::as_stored) {
-    pack_rows(to, block_depth, a.data + row * a.stride + k, a.stride, rows, depth, depth);
+    pack_rows(to, block_depth, a.data + row * a.stride + k, a.stride, rows, depth);
     return;
   }
-  constexpr int strip = 16;  // of k at a time: long enough runs in both arrays
+  constexpr int strip = 16 * per_word<E>;  // of k at a time: long enough runs in both arrays
   for (int k0 = 0; k0 < depth; k0 += strip) {
-    const int k1 = std::min(depth, k0 + strip);
     for (int i = 0; i < rows; i += tile_rows) {
-      const float* from = a.data + (k + k0) * a.stride + row + i;
-      float* out = to + static_cast<std::int64_t>(i) * block_depth + k0 * tile_rows;
-      const int count = std::min(tile_rows, rows - i);
-      for (int kk = k0; kk < k1; ++kk, from += a.stride, out += tile_rows) {
-        if (count == tile_rows) {
-          std::memcpy(out, from, tile_rows * sizeof(float));
-        } else {
-          std::memcpy(out, from, static_cast<std::size_t>(count) * sizeof(float));
-        }
-      }
+      pack_word_rows<tile_rows>(to + static_cast<std::int64_t>(i) * block_depth + k0 / per_word<E> * tile_rows, tile_rows,
+                                a.data + (k + k0) * a.stride + row + i, a.stride, std::min(strip, depth - k0),
+                                std::min(tile_rows, rows - i));
     }
   }
 }
 
-/// Columns [column, column + columns) of B, rows [k, k + depth): sliver after sliver (block_depth, tile_columns), zeros
-/// to the right of the last column.
-inline void pack_b(float* to, Operand b, std::int64_t k, std::int64_t column, int depth, int columns) {
+/// Columns [column, column + columns) of B, words of rows [k, k + depth): sliver after sliver (block_depth,
+/// tile_columns), zeros to the right of the last column.
+template <class E>
+void pack_b(float* to, const Operand<E>& b, std::int64_t k, std::int64_t column, int depth, int columns) {
   if (b.layout == Layout::as_stored) {
-    constexpr int strip = 16;
+    constexpr int strip = 16 * per_word<E>;
     for (int k0 = 0; k0 < depth; k0 += strip) {
       for (int j = 0; j < columns; j += tile_columns) {
-        pack_rows(to + static_cast<std::int64_t>(j) * block_depth + k0 * tile_columns, tile_columns,
-                  b.data + (k + k0) * b.stride + column + j, b.stride, std::min(strip, depth - k0),
-                  std::min(tile_columns, columns - j), tile_columns);
+        pack_word_rows<tile_columns>(
+            to + static_cast<std::int64_t>(j) * block_depth + k0 / per_word<E> * tile_columns, tile_columns,
+            b.data + (k + k0) * b.stride + column + j, b.stride, std::min(strip, depth - k0),
+            std::min(tile_columns, columns - j));
       }
     }
     return;
@@ -127,12 +128,13 @@ inline void pack_b(float* to, Operand b, std::int64_t k, std::int64_t column, in
   }
 }
 
-/// One sliver of packed B times the packed rows of A.
-inline void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_layout, const float* b, float* c,
+/// One sliver of packed B times the packed rows of A; depth in words.
+template <class E>
+void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_layout, const float* b, float* c,
                             std::int64_t c_stride, Accumulate accumulate) {
   const int vectors = columns > vector_width ? 2 : 1;
-  const auto& kernels = a_layout == Layout::as_stored ? tile_kernels<block_depth, 1, tile_columns>
-                                                      : tile_kernels<1, tile_rows, tile_columns>;
+  const auto& kernels = a_layout == Layout::as_stored ? tile_kernels<E, block_depth, 1, tile_columns>
+                                                      : tile_kernels<E, 1, tile_rows, tile_columns>;
   for (int i = 0; i < rows; i += tile_rows) {
     const int count = std::min(tile_rows, rows - i);
     const TileKernel kernel = kernels[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(count - 1)];
@@ -155,12 +157,15 @@ inline void multiply_sliver(int rows, int columns, int depth, const float* a, La
 
 }  // namespace detail
 
-/// Floats of each thread's scratch that a product takes.
-inline constexpr std::int64_t gemm_scratch = (detail::max_block_rows + detail::group_columns) * detail::block_depth;
+/// Floats of each thread's scratch that a product takes, rounded to bf16 or not.
+inline constexpr std::int64_t gemm_scratch =
+    std::max((detail::max_block_rows + detail::group_columns) * detail::block_depth,
+             (detail::max_summed_rows + detail::group_columns) * detail::block_depth +
+                 detail::max_summed_rows * detail::max_block_columns);
 
 /// Matrix product.
 ///
-///   C = A B  or  C += A B,    then epilogue(row, column_begin, column_end, &C(row, column_begin))
+///   C = A B  or  C += A B,    then epilogue(row, column_begin, column_end, sums)
 ///
 ///   a  (m, k)   b  (k, n)   c  (m, n), rows c_stride apart
 ///
@@ -170,56 +175,71 @@ inline constexpr std::int64_t gemm_scratch = (detail::max_block_rows + detail::g
 ///   gemm(ctx, M, K, N, as_stored(dy, N), as_stored(w, K), dx, K);
 ///   gemm(ctx, N, K, M, transposed(dy, N), as_stored(x, K), dw, K, Accumulate::yes);
 ///
-/// The epilogue is called once for each piece of a row of C, from the thread that computed it, when the piece is
-/// finished and still in its cache. FLOPs 2 m n k. No allocation. c must not overlap a or b. Where k is 0, the product
-/// is a matrix of zeros.
-template <class Epilogue = NoEpilogue>
-void gemm(Context& ctx, std::int64_t m, std::int64_t n, std::int64_t k, Operand a, Operand b, float* c,
+/// E is float or bfloat16, and so is C; only floats are accumulated into. The epilogue is called once for each piece of
+/// a row of C, from the thread that computed it, when the piece is finished and still in its cache; `sums` are its
+/// floats, which it may change, and which then become C's. FLOPs 2 m n k. No allocation. c must not overlap a or b.
+/// Where k is 0, the product is a matrix of zeros.
+template <class E, class C, class Epilogue = NoEpilogue>
+void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Operand<E>& a, const Operand<E>& b, C* c,
           std::int64_t c_stride, Accumulate accumulate = Accumulate::no, const Epilogue& epilogue = {}) {
   using namespace detail;
+  constexpr bool in_place = std::is_same_v<C, float>;
+  constexpr bool ends = !in_place || !std::is_same_v<Epilogue, NoEpilogue>;
   if (m <= 0 || n <= 0) return;
+  const auto finish = [&](std::int64_t row, std::int64_t begin, std::int64_t end, float* sums) {
+    if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) epilogue(row, begin, end, sums);
+    if constexpr (!in_place) {
+      C* const out = c + row * c_stride + begin;
+      along(end - begin, [&](Lanes lanes) { lanes.store(out, lanes.load(sums)); });
+    }
+  };
   if (m <= few_rows && a.layout == Layout::as_stored && b.layout == Layout::transposed) {
     constexpr int unit = 4 * vector_width;  // columns of a task
     ctx.parallel_for(static_cast<int>(divide_up(n, unit)), [&](int task, int) {
       const std::int64_t begin = std::int64_t{task} * unit, end = std::min(n, begin + unit);
+      alignas(64) float sums[in_place ? 1 : few_rows * unit];
+      float* const out = in_place ? reinterpret_cast<float*>(c) + begin : sums;
+      const std::int64_t stride = in_place ? c_stride : unit;
       for (std::int64_t j = begin; j < end; j += vector_width) {
         const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
-        few_rows_kernels[static_cast<std::size_t>(m - 1)](k, block_depth, a.data, a.stride, b.data + j * b.stride,
-                                                          b.stride, columns, c + j, c_stride, accumulate);
+        few_rows_kernels<E>[static_cast<std::size_t>(m - 1)](k, block_depth, a.data, a.stride, b.data + j * b.stride,
+                                                             b.stride, columns, out + (j - begin), stride, accumulate);
       }
-      if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
-        for (std::int64_t i = 0; i < m; ++i) epilogue(i, begin, end, c + i * c_stride + begin);
+      if constexpr (ends) {
+        for (std::int64_t i = 0; i < m; ++i) finish(i, begin, end, out + i * stride);
       }
     });
     return;
   }
   ctx.reserve_scratch(gemm_scratch);
-  const Blocks blocks = choose_blocks(m, n, ctx.threads());
+  const Blocks blocks = choose_blocks(m, n, ctx.threads(), in_place ? max_block_rows : max_summed_rows);
   ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
     const std::int64_t row = task % blocks.row_count * blocks.rows;
     const std::int64_t column = task / blocks.row_count * blocks.columns;
     const int rows = static_cast<int>(std::min<std::int64_t>(blocks.rows, m - row));
     const int columns = static_cast<int>(std::min<std::int64_t>(blocks.columns, n - column));
     float* packed_a = ctx.scratch(thread);
-    float* packed_b = packed_a + max_block_rows * block_depth;
-    float* tile = c + row * c_stride + column;
+    float* packed_b = packed_a + (in_place ? max_block_rows : max_summed_rows) * block_depth;
+    float* tile = packed_b + group_columns * block_depth;
+    std::int64_t stride = max_block_columns;
+    if constexpr (in_place) tile = c + row * c_stride + column, stride = c_stride;
     std::int64_t k0 = 0;
     do {
-      const int depth = static_cast<int>(std::min<std::int64_t>(block_depth, k - k0));
+      const int depth = static_cast<int>(std::min<std::int64_t>(block_depth * per_word<E>, k - k0));
       const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
       pack_a(packed_a, a, row, k0, rows, depth);
       for (int j0 = 0; j0 < columns; j0 += group_columns) {
         const int group = std::min(group_columns, columns - j0);
         pack_b(packed_b, b, k0, column + j0, depth, group);
         for (int j = 0; j < group; j += tile_columns) {
-          multiply_sliver(rows, std::min(tile_columns, group - j), depth, packed_a, a.layout,
-                          packed_b + static_cast<std::int64_t>(j) * block_depth, tile + j0 + j, c_stride, add);
+          multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout,
+                             packed_b + static_cast<std::int64_t>(j) * block_depth, tile + j0 + j, stride, add);
         }
       }
-      k0 += block_depth;
+      k0 += block_depth * per_word<E>;
     } while (k0 < k);
-    if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
-      for (int i = 0; i < rows; ++i) epilogue(row + i, column, column + columns, tile + i * c_stride);
+    if constexpr (ends) {
+      for (int i = 0; i < rows; ++i) finish(row + i, column, column + columns, tile + i * stride);
     }
   });
 }

@@ -7,9 +7,9 @@
 
 namespace tinygpt::cpu {
 
-template <class Rows, class Cols>
-void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Rows> y, In<float, Batch<dyn>, Time<dyn>, Cols> x,
-            Tensor<const float, Rows, Cols> w, In<float, Rows> b) {
+template <class E, class Rows, class Cols>
+void linear(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Rows> y, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+            Tensor<const E, Rows, Cols> w, In<E, Rows> b) {
   const auto product = [&](const auto& epilogue) {
     gemm(ctx, x.rows(), Rows::value, Cols::value, as_stored(x.data(), Cols::value), transposed(w.data(), Cols::value), y.data(),
          Rows::value, Accumulate::no, epilogue);
@@ -20,10 +20,10 @@ void linear(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Rows> y, In<float, B
   });
 }
 
-template <class Rows, class Cols>
-void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Rows, Cols> d_w, Out<float, Rows> d_b,
-                     In<float, Batch<dyn>, Time<dyn>, Rows> d_y, In<float, Batch<dyn>, Time<dyn>, Cols> x,
-                     In<float, Rows, Cols> w) {
+template <class E, class Rows, class Cols>
+void linear_backward(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Rows, Cols> d_w, Out<float, Rows> d_b,
+                     In<E, Batch<dyn>, Time<dyn>, Rows> d_y, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                     In<E, Rows, Cols> w) {
   gemm(ctx, x.rows(), Cols::value, Rows::value, as_stored(d_y.data(), Rows::value), as_stored(w.data(), Cols::value), d_x.data(),
        Cols::value);
   gemm(ctx, Rows::value, Cols::value, x.rows(), transposed(d_y.data(), Rows::value), as_stored(x.data(), Cols::value), d_w.data(),
@@ -31,10 +31,10 @@ void linear_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, 
   if (d_b) add_column_sums(ctx, d_b.data(), d_y.data(), x.rows(), Rows::value);
 }
 
-template <int F, ActivationKind K, class Cols>
-void linear_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
-                       Out<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<float, Batch<dyn>, Time<dyn>, Cols> x,
-                       Tensor<const float, FfnIn<F, K>, Cols> w, In<float, FfnIn<F, K>> b) {
+template <class E, int F, ActivationKind K, class Cols>
+void linear_activation(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
+                       Out<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                       Tensor<const E, FfnIn<F, K>, Cols> w, In<E, FfnIn<F, K>> b) {
   if constexpr (K == swiglu) {
     linear(ctx, pre, x, w, b);
     activation(ctx, hidden, read(pre));
@@ -44,20 +44,20 @@ void linear_activation(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Ffn<F>> h
            along(end - begin, [&](Lanes lanes) {
              Floats z = lanes.load(out);
              if (b) lanes.store(out, z += lanes.load(b.data() + begin));
-             lanes.store(hidden.data() + row * F + begin, detail::act<K>(z));
+             lanes.store(hidden.data() + row * F + begin, detail::act<K>(rounded<E>(z)));
            });
          });
   }
 }
 
-template <int F, ActivationKind K, class Cols>
-void linear_activation_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x,
+template <class E, int F, ActivationKind K, class Cols>
+void linear_activation_backward(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x,
                                 Tensor<float, FfnIn<F, K>, Cols> d_w, Out<float, FfnIn<F, K>> d_b,
-                                Out<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
-                                In<float, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
-                                In<float, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre,
-                                In<float, Batch<dyn>, Time<dyn>, Cols> x, In<float, FfnIn<F, K>, Cols> w) {
-  activation_backward<F, K>(ctx, d_pre, d_hidden, pre);
+                                Out<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> d_pre,
+                                In<E, Batch<dyn>, Time<dyn>, Ffn<F>> d_hidden,
+                                In<E, Batch<dyn>, Time<dyn>, FfnIn<F, K>> pre,
+                                In<E, Batch<dyn>, Time<dyn>, Cols> x, In<E, FfnIn<F, K>, Cols> w) {
+  activation_backward<E, F, K>(ctx, d_pre, d_hidden, pre);
   linear_backward(ctx, d_x, d_w, d_b, read(d_pre), x, w);
 }
 

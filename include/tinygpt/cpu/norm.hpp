@@ -11,8 +11,8 @@ namespace tinygpt::cpu {
 
 namespace detail {
 
-template <NormKind K, int C>
-void norm_row(float* y, float* mean, float* rstd, const float* x, const float* weight, const float* bias) {
+template <NormKind K, int C, class E>
+void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const E* bias) {
   Floats sum_x = {};
   if constexpr (K == layer) along(C, [&](Lanes lanes) { sum_x += lanes.load(x); });
   const float mu = sum(sum_x) / C;
@@ -32,10 +32,10 @@ void norm_row(float* y, float* mean, float* rstd, const float* x, const float* w
 
 }  // namespace detail
 
-template <NormKind K, int C>
-void norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
-          Out<float, Batch<dyn>, Time<dyn>> rstd, In<float, Batch<dyn>, Time<dyn>, Embd<C>> residual,
-          In<float, Embd<C>> weight, In<float, Embd<C>> bias) {
+template <NormKind K, class E, int C>
+void norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
+          Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual,
+          In<E, Embd<C>> weight, In<E, Embd<C>> bias) {
   for_row_parts(ctx, residual.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, residual.data() + i * C,
@@ -44,16 +44,16 @@ void norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> normed, Ou
   });
 }
 
-template <NormKind K, int C>
-void residual_norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> normed,
-                   Out<float, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<float, Batch<dyn>, Time<dyn>> mean,
-                   Out<float, Batch<dyn>, Time<dyn>> rstd, In<float, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
-                   In<float, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<float, Embd<C>> weight, In<float, Embd<C>> bias,
+template <NormKind K, class E, int C>
+void residual_norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed,
+                   Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<float, Batch<dyn>, Time<dyn>> mean,
+                   Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
+                   In<E, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<E, Embd<C>> weight, In<E, Embd<C>> bias,
                    Dropout dropout) {
   const int T = branch.template extent<Time>();
   for_row_parts(ctx, branch.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      float* x = residual_out.data() + i * C;
+      E* x = residual_out.data() + i * C;
       along_mask(dropout, i / T * dropout.ctx + i % T, C, [&](Lanes lanes, Floats mask) {
         lanes.store(x, lanes.load(residual_in.data() + i * C) + lanes.load(branch.data() + i * C) * mask);
       });
@@ -62,12 +62,12 @@ void residual_norm(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> n
   });
 }
 
-template <NormKind K, int C>
-void residual_norm_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, Embd<C>> d_residual,
-                            Out<float, Batch<dyn>, Time<dyn>, Embd<C>> d_branch, Out<float, Embd<C>> d_weight,
-                            Out<float, Embd<C>> d_bias, In<float, Batch<dyn>, Time<dyn>, Embd<C>> d_normed,
-                            In<float, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<float, Batch<dyn>, Time<dyn>> mean,
-                            In<float, Batch<dyn>, Time<dyn>> rstd, In<float, Embd<C>> weight, Dropout dropout) {
+template <NormKind K, class E, int C>
+void residual_norm_backward(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> d_residual,
+                            Out<E, Batch<dyn>, Time<dyn>, Embd<C>> d_branch, Out<float, Embd<C>> d_weight,
+                            Out<float, Embd<C>> d_bias, In<E, Batch<dyn>, Time<dyn>, Embd<C>> d_normed,
+                            In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<float, Batch<dyn>, Time<dyn>> mean,
+                            In<float, Batch<dyn>, Time<dyn>> rstd, In<E, Embd<C>> weight, Dropout dropout) {
   constexpr std::int64_t padded = (C + vector_width - 1) / vector_width * vector_width;
   const int T = d_residual.template extent<Time>();
   float* const partial = ctx.shared_scratch(norm_backward_scratch(C));  // per part: d_weight, then d_bias
@@ -76,9 +76,9 @@ void residual_norm_backward(Context& ctx, Tensor<float, Batch<dyn>, Time<dyn>, E
     float* const bias_part = weight_part + padded;
     std::fill_n(weight_part, 2 * padded, 0.0f);
     for (std::int64_t i = first; i < last; ++i) {
-      const float* x = residual.data() + i * C;
-      const float* dy = d_normed.data() + i * C;
-      float* dx = d_residual.data() + i * C;
+      const E* x = residual.data() + i * C;
+      const E* dy = d_normed.data() + i * C;
+      E* dx = d_residual.data() + i * C;
       const Floats mu = broadcast(K == layer ? mean.data()[i] : 0.0f), r = broadcast(rstd.data()[i]);
       Floats sum_g = {}, sum_gx = {};
       along(C, [&](Lanes lanes) {

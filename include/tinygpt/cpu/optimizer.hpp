@@ -9,7 +9,7 @@
 
 namespace tinygpt::cpu {
 
-inline void global_norm(Context& ctx, double* norm, std::span<const float> gradients) {
+inline void global_norm(Workers& ctx, double* norm, std::span<const float> gradients) {
   const auto n = static_cast<std::int64_t>(gradients.size());
   const std::int64_t parts = (n + arena_part - 1) / arena_part;
   auto* const sums = reinterpret_cast<double*>(ctx.shared_scratch(2 * parts));
@@ -31,9 +31,10 @@ inline void global_norm(Context& ctx, double* norm, std::span<const float> gradi
   *norm = std::sqrt(total);
 }
 
-inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std::span<float> m, std::span<float> v,
-                  std::int64_t* updates, std::span<const float> gradients, const float* loss, const double* norm,
-                  const AdamW* hyper) {
+template <class E>
+void adamw(BasicContext<E>& ctx, std::type_identity_t<std::span<E>> weights, std::span<float> masters,
+           std::span<float> m, std::span<float> v, std::int64_t* updates, std::span<const float> gradients,
+           const float* loss, const double* norm, const AdamW* hyper) {
   const AdamW& now = *hyper;
   if (!AdamW::finite(*loss, *norm)) return;
   const auto clip = static_cast<float>(now.clip_scale(*norm));
@@ -51,8 +52,16 @@ inline void adamw(Context& ctx, std::span<float> weights, std::span<float>, std:
       const Floats new_v = lanes.load(v.data() + first) * beta2 + g * g * (1 - beta2);
       lanes.store(m.data() + first, new_m);
       lanes.store(v.data() + first, new_v);
-      lanes.store(weights.data() + first, lanes.load(weights.data() + first) * decay -
-                                              new_m * rate / (sqrt(new_v * inv_correction2) + epsilon));
+      const auto updated = [&](const auto* old) {
+        return lanes.load(old + first) * decay - new_m * rate / (sqrt(new_v * inv_correction2) + epsilon);
+      };
+      if constexpr (std::is_same_v<E, float>) {
+        lanes.store(weights.data() + first, updated(weights.data()));
+      } else {
+        const Floats master = updated(masters.data());
+        lanes.store(masters.data() + first, master);
+        lanes.store(weights.data() + first, master);
+      }
     });
   };
   const auto kept = static_cast<float>(1 - now.learning_rate * now.weight_decay);

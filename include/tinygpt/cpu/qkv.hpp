@@ -21,24 +21,27 @@ template <int D> void rotate(float* x, const float* angles, float direction) {
 
 }  // namespace detail
 
-template <int Q, int KV, int D, class Cols, int N>
-void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
-         Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
-         In<float, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const float, Qkv<Q, KV, D>, Cols> w,
-         In<float, Qkv<Q, KV, D>> b, In<float, HeadDim<D>> q_norm, In<float, HeadDim<D>> k_norm,
+template <class E, int Q, int KV, int D, class Cols, int N>
+void qkv(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
+         Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
+         In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w,
+         In<E, Qkv<Q, KV, D>> b, In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm,
          Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, Deferred<int> first_position) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();
   constexpr std::int64_t width = Qkv<Q, KV, D>::value;
+  constexpr std::int64_t padded = (D + vector_width - 1) / vector_width * vector_width;
   for_row_parts(ctx, y.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      float* token = y.data() + i * width;
+      E* token = y.data() + i * width;
       if (raw) std::copy_n(token, width, raw.data() + i * width);
       for (int h = 0; h < Q + KV; ++h) {
-        float* head = token + std::int64_t{h} * D;
+        E* const in_place = token + std::int64_t{h} * D;
+        float head[padded];
+        along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(in_place)); });
         if (raw) {
-          const float* weight = (h < Q ? q_norm : k_norm).data();
+          const E* weight = (h < Q ? q_norm : k_norm).data();
           Floats squares = {};
           along(D, [&](Lanes lanes) { squares += lanes.load(head) * lanes.load(head); });
           const float r = 1.0f / std::sqrt(sum(squares) / D + static_cast<float>(norm_epsilon(rms)));
@@ -46,18 +49,19 @@ void qkv(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
           along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(head) * broadcast(r) * lanes.load(weight)); });
         }
         if (rope_table) detail::rotate<D>(head, rope_table.data() + (first_position() + i % T) * D, 1.0f);
+        along(D, [&](Lanes lanes) { lanes.store(in_place, lanes.load(head)); });
       }
     }
   });
 }
 
-template <int Q, int KV, int D, class Cols, int N>
-void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Qkv<Q, KV, D>, Cols> d_w,
+template <class E, int Q, int KV, int D, class Cols, int N>
+void qkv_backward(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Cols> d_x, Tensor<float, Qkv<Q, KV, D>, Cols> d_w,
                   Out<float, Qkv<Q, KV, D>> d_b, Out<float, HeadDim<D>> d_q_norm, Out<float, HeadDim<D>> d_k_norm,
-                  Out<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<float, Batch<dyn>, Time<dyn>, Cols> x,
-                  In<float, Qkv<Q, KV, D>, Cols> w, In<float, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
-                  In<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<float, HeadDim<D>> q_norm,
-                  In<float, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table) {
+                  Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> d_qkv, In<E, Batch<dyn>, Time<dyn>, Cols> x,
+                  In<E, Qkv<Q, KV, D>, Cols> w, In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw,
+                  In<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd, In<E, HeadDim<D>> q_norm,
+                  In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table) {
   constexpr std::int64_t width = Qkv<Q, KV, D>::value;
   constexpr std::int64_t padded = (D + vector_width - 1) / vector_width * vector_width;
   const int T = x.template extent<Time>();
@@ -68,11 +72,16 @@ void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Ten
       std::fill_n(weights_part, 2 * padded, 0.0f);
       for (std::int64_t i = first; i < last; ++i) {
         for (int h = 0; h < Q + KV; ++h) {
-          float* head = d_qkv.data() + i * width + std::int64_t{h} * D;
+          E* const in_place = d_qkv.data() + i * width + std::int64_t{h} * D;
+          float head[padded];
+          along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(in_place)); });
           if (rope_table) detail::rotate<D>(head, rope_table.data() + i % T * D, -1.0f);
-          if (!raw) continue;
-          const float* in = raw.data() + i * width + std::int64_t{h} * D;
-          const float* weight = (h < Q ? q_norm : k_norm).data();
+          if (!raw) {
+            along(D, [&](Lanes lanes) { lanes.store(in_place, lanes.load(head)); });
+            continue;
+          }
+          const E* in = raw.data() + i * width + std::int64_t{h} * D;
+          const E* weight = (h < Q ? q_norm : k_norm).data();
           float* d_weight = weights_part + (h < Q ? 0 : padded);
           const Floats r = broadcast(rstd.data()[i * (Q + KV) + h]);
           Floats sum_gx = {};
@@ -83,7 +92,7 @@ void qkv_backward(Context& ctx, Out<float, Batch<dyn>, Time<dyn>, Cols> d_x, Ten
           });
           const Floats mean_gx = broadcast(sum(sum_gx) / D);
           along(D, [&](Lanes lanes) {
-            lanes.store(head, (lanes.load(head) * lanes.load(weight) - lanes.load(in) * r * mean_gx) * r);
+            lanes.store(in_place, (lanes.load(head) * lanes.load(weight) - lanes.load(in) * r * mean_gx) * r);
           });
         }
       }

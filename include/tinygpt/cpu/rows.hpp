@@ -16,11 +16,11 @@ struct Lanes {
   int count;
 
   TINYGPT_CPU_INLINE bool whole() const { return count == vector_width; }
-  /// x[at ...]; lanes beyond the row are 0.
-  TINYGPT_CPU_INLINE Floats load(const float* x) const {
+  /// x[at ...], of floats or bf16; lanes beyond the row are 0.
+  template <class E> TINYGPT_CPU_INLINE Floats load(const E* x) const {
     return whole() ? cpu::load(x + at) : load_first(x + at, count);
   }
-  TINYGPT_CPU_INLINE void store(float* x, Floats value) const {
+  template <class E> TINYGPT_CPU_INLINE void store(E* x, Floats value) const {
     if (whole())
       cpu::store(x + at, value);
     else
@@ -64,7 +64,7 @@ inline std::int64_t rows_per_part(std::int64_t rows) {
 }
 
 /// Calls f(part, first_row, last_row) for every part, in parallel.
-template <class F> void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
+template <class F> void for_row_parts(Workers& ctx, std::int64_t rows, F&& f) {
   const std::int64_t step = rows_per_part(rows);
   ctx.parallel_for(static_cast<int>((rows + step - 1) / step),
                    [&](int part, int) { f(part, part * step, std::min(rows, (part + 1) * step)); });
@@ -74,7 +74,7 @@ template <class F> void for_row_parts(Context& ctx, std::int64_t rows, F&& f) {
 inline constexpr std::int64_t arena_part = 1 << 15;
 
 /// Calls f(part, first, last) for every part of n elements, in parallel.
-template <class F> void for_arena_parts(Context& ctx, std::int64_t n, F&& f) {
+template <class F> void for_arena_parts(Workers& ctx, std::int64_t n, F&& f) {
   ctx.parallel_for(static_cast<int>((n + arena_part - 1) / arena_part),
                    [&](int part, int) { f(part, part * arena_part, std::min(n, (part + 1) * arena_part)); });
 }
@@ -86,7 +86,8 @@ constexpr std::int64_t norm_backward_scratch(std::int64_t width) {
 }
 
 /// out[j] += sum_i x[i * width + j], in order of i.
-inline void add_column_sums(Context& ctx, float* out, const float* x, std::int64_t rows, std::int64_t width) {
+template <class E>
+void add_column_sums(Workers& ctx, float* out, const E* x, std::int64_t rows, std::int64_t width) {
   constexpr std::int64_t strip = 4 * vector_width;
   ctx.parallel_for(static_cast<int>((width + strip - 1) / strip), [&](int task, int) {
     const std::int64_t first = task * strip, n = std::min(strip, width - first);

@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <utility>
 
+#include <tinygpt/layout/dtype.hpp>
+
 namespace tinygpt::cpu {
 
 #if defined(__AVX512F__)
@@ -25,6 +27,7 @@ inline constexpr int vector_width = 4;
 typedef float Floats __attribute__((vector_size(vector_width * sizeof(float))));
 typedef std::int32_t Ints __attribute__((vector_size(vector_width * sizeof(float))));
 typedef std::uint32_t Words __attribute__((vector_size(vector_width * sizeof(float))));
+typedef std::uint16_t Halves __attribute__((vector_size(vector_width * sizeof(std::uint16_t))));
 
 /// Inlining is forced where a call would spill every register, and forbidden where two callers must get the same bits
 /// (a compiler may fuse a multiplication and an addition in one inlined copy and not in the other).
@@ -84,6 +87,46 @@ TINYGPT_CPU_INLINE Floats sqrt(Floats x) {
   for (int i = 0; i < vector_width; ++i) x[i] = __builtin_sqrtf(x[i]);
   return x;
 #endif
+}
+
+namespace detail {
+
+TINYGPT_CPU_INLINE Floats widened(Halves x) { return std::bit_cast<Floats>(__builtin_convertvector(x, Words) << 16); }
+
+/// As bfloat16's constructor rounds.
+TINYGPT_CPU_INLINE Halves narrowed(Floats x) {
+  const Words whole = std::bit_cast<Words>(x);
+  const Words near = (whole + (0x7FFFu + (whole >> 16 & 1u))) >> 16;
+  const Ints nan = (bits(x) & 0x7FFF'FFFF) > 0x7F80'0000;
+  return __builtin_convertvector(nan ? near * 0 + 0x7FFFu : near, Halves);
+}
+
+}  // namespace detail
+
+// Numbers in bf16, of which memory is full and with which nothing is computed.
+TINYGPT_CPU_INLINE Floats load(const bfloat16* p) {
+  Halves x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return detail::widened(x);
+}
+TINYGPT_CPU_INLINE void store(bfloat16* p, Floats x) {
+  const Halves narrow = detail::narrowed(x);
+  __builtin_memcpy(p, &narrow, sizeof narrow);
+}
+TINYGPT_CPU_INLINE Floats load_first(const bfloat16* p, int n) {
+  Halves x = {};
+  __builtin_memcpy(&x, p, static_cast<std::size_t>(n) * sizeof(bfloat16));
+  return detail::widened(x);
+}
+TINYGPT_CPU_INLINE void store_first(bfloat16* p, Floats x, int n) {
+  const Halves narrow = detail::narrowed(x);
+  __builtin_memcpy(p, &narrow, static_cast<std::size_t>(n) * sizeof(bfloat16));
+}
+
+/// What memory of type E keeps of x.
+template <class E> TINYGPT_CPU_INLINE Floats rounded(Floats x) {
+  if constexpr (sizeof(E) == sizeof(float)) return x;
+  return detail::widened(detail::narrowed(x));
 }
 
 TINYGPT_CPU_INLINE Floats abs(Floats x) { return from_bits(bits(x) & 0x7FFFFFFF); }
