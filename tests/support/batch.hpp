@@ -35,11 +35,12 @@ template <Architecture M, class S> std::vector<S> random_weights(std::uint64_t s
 
 /// One training step without the update: loss and gradients, with every intermediate result to look at.
 template <Architecture M, class Context> struct Step {
-  using S = typename Context::element;
+  using E = typename Context::element;
+  using S = typename Context::accumulator;
 
-  Step(Context& context, std::vector<S> weights, int batch, int time, Recompute recompute = Recompute::none)
+  Step(Context& context, std::vector<E> weights, int batch, int time, Recompute recompute = Recompute::none)
       : ctx(context),
-        plan(Activations<M, S>::plan(batch, time, recompute)),
+        plan(Activations<M, E, S>::plan(batch, time, recompute)),
         w(std::move(weights)),
         d(w.size()),
         memory(plan.bytes()),
@@ -64,7 +65,7 @@ template <Architecture M, class Context> struct Step {
   }
 
   TokenIds ids(const std::vector<std::int32_t>& v) const { return TokenIds(v.data(), act.batch(), act.time()); }
-  Params<M, const S> weights() const { return Params<M, const S>(w.data()); }
+  Params<M, const E> weights() const { return Params<M, const E>(w.data()); }
 
   void run_forward(const DropoutPlan& dropout = {}) { forward<M>(ctx, weights(), act, ids(tokens), dropout); }
   S run_loss() {
@@ -80,9 +81,10 @@ template <Architecture M, class Context> struct Step {
 
   Context& ctx;
   ActivationPlan plan;
-  std::vector<S> w, d;
+  std::vector<E> w;
+  std::vector<S> d;
   Arena<std::byte> memory;
-  Activations<M, S> act;
+  Activations<M, E, S> act;
   std::vector<std::int32_t> tokens, targets;
   int counted = 0;
 };
@@ -98,7 +100,7 @@ template <class A> double norm_of(const A* x, std::int64_t n) {
 template <class A, class B> double difference(const A* a, const B* b, std::int64_t n) {
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    const double d = static_cast<double>(static_cast<float>(a[i])) - static_cast<double>(b[i]);
     sum += d * d;
   }
   return std::sqrt(sum);

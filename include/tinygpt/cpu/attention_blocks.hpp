@@ -110,7 +110,7 @@ template <class E> void pack_panel_rows(float* panel, const E* from, std::int64_
 template <class E> void pack_panel_pairs(float* panel, const E* from, std::int64_t stride, int rows, int head_dim) {
   for (int d = 0; d < head_dim; d += attention_block) {
     pack_word_rows<attention_block>(panel + d * attention_block, attention_block, from + d, stride, rows,
-                                    std::min(attention_block, head_dim - d));
+                                    std::min(attention_block, head_dim - d), head_dim - d);
   }
 }
 

@@ -1,8 +1,8 @@
 // Matrix products of float32 or bf16, summed in float32: C = A B and C += A B, any of A and B transposed.
 //
 // Strategy: a task is a tile of C with its whole sum. It walks k in blocks of block_depth; for each it packs its rows
-// of A once, then a group of columns of B at a time, and runs the microkernel over them. Packing inside the task means
-// that threads share nothing and need no barrier.
+// of A once, and runs the microkernel over them and a group of columns of B at a time. Where several tiles lie above one
+// another, B is packed before, by all threads, for all of them.
 //
 // bf16 goes through the same code in words of two numbers (microkernel.hpp). A product that is itself to be in bf16 is
 // summed in scratch and rounded once, when it is whole.
@@ -49,8 +49,10 @@ namespace detail {
 
 inline constexpr int block_depth = 256;        // words of k; fixes the rounding, see the top of the file
 inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB, more than half of a 1 MiB cache with B's
-inline constexpr int max_summed_rows = 192;    // where the tile of C is in scratch too, with 288 KiB
 inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles pack less
+inline constexpr int max_summed_rows = 96;     // where the tile of C is in scratch too, with 288 KiB
+inline constexpr int max_summed_columns = 768;
+inline constexpr std::int64_t max_packed = 1 << 20;  // words of B that are packed for several tiles: 4 MiB
 inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used while still warm
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
@@ -63,12 +65,12 @@ struct Blocks {
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Tiles as large as the caches allow, and smaller where there would be too few for the threads to finish together.
-inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads, int max_rows) {
+inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads, int max_rows, int max_columns) {
   const auto split = [](std::int64_t size, std::int64_t parts, int unit) {
     return static_cast<int>(divide_up(divide_up(size, parts), unit) * unit);
   };
   std::int64_t row_parts = divide_up(m, max_rows);
-  std::int64_t column_parts = divide_up(n, m <= tile_rows ? 2 * tile_columns : max_block_columns);
+  std::int64_t column_parts = divide_up(n, m <= tile_rows ? 2 * tile_columns : max_columns);
   while (threads > 1 && row_parts * column_parts < 6 * threads) {
     const int rows = split(m, row_parts, tile_rows);
     const int columns = split(n, column_parts, tile_columns);
@@ -89,8 +91,10 @@ inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads, int max
 }
 
 /// `rows` rows of A from `row` on, words of `depth` columns from k on: tile after tile of tile_rows rows. as_stored:
-/// (tile_rows, block_depth); transposed: (block_depth, tile_rows).
-template <class E> void pack_a(float* to, const Operand<E>& a, std::int64_t row, std::int64_t k, int rows, int depth) {
+/// (tile_rows, block_depth); transposed: (block_depth, tile_rows). A has `readable` rows from `row` on.
+template <class E>
+void pack_a(float* to, const Operand<E>& a, std::int64_t row, std::int64_t k, int rows, int depth,
+            std::int64_t readable) {
   if (a.layout == Layout::as_stored) {
     pack_rows(to, block_depth, a.data + row * a.stride + k, a.stride, rows, depth);
     return;
@@ -100,7 +104,7 @@ template <class E> void pack_a(float* to, const Operand<E>& a, std::int64_t row,
     for (int i = 0; i < rows; i += tile_rows) {
       pack_word_rows<tile_rows>(to + static_cast<std::int64_t>(i) * block_depth + k0 / per_word<E> * tile_rows, tile_rows,
                                 a.data + (k + k0) * a.stride + row + i, a.stride, std::min(strip, depth - k0),
-                                std::min(tile_rows, rows - i));
+                                std::min(tile_rows, rows - i), readable - i);
     }
   }
 }
@@ -116,7 +120,7 @@ void pack_b(float* to, const Operand<E>& b, std::int64_t k, std::int64_t column,
         pack_word_rows<tile_columns>(
             to + static_cast<std::int64_t>(j) * block_depth + k0 / per_word<E> * tile_columns, tile_columns,
             b.data + (k + k0) * b.stride + column + j, b.stride, std::min(strip, depth - k0),
-            std::min(tile_columns, columns - j));
+            std::min(tile_columns, columns - j), columns - j);
       }
     }
     return;
@@ -161,7 +165,10 @@ void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_
 inline constexpr std::int64_t gemm_scratch =
     std::max((detail::max_block_rows + detail::group_columns) * detail::block_depth,
              (detail::max_summed_rows + detail::group_columns) * detail::block_depth +
-                 detail::max_summed_rows * detail::max_block_columns);
+                 detail::max_summed_rows * detail::max_summed_columns);
+
+/// Floats of shared scratch that it takes at most.
+inline constexpr std::int64_t gemm_shared_scratch = detail::max_packed;
 
 /// Matrix product.
 ///
@@ -212,36 +219,60 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
     return;
   }
   ctx.reserve_scratch(gemm_scratch);
-  const Blocks blocks = choose_blocks(m, n, ctx.threads(), in_place ? max_block_rows : max_summed_rows);
-  ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
-    const std::int64_t row = task % blocks.row_count * blocks.rows;
-    const std::int64_t column = task / blocks.row_count * blocks.columns;
-    const int rows = static_cast<int>(std::min<std::int64_t>(blocks.rows, m - row));
-    const int columns = static_cast<int>(std::min<std::int64_t>(blocks.columns, n - column));
-    float* packed_a = ctx.scratch(thread);
-    float* packed_b = packed_a + (in_place ? max_block_rows : max_summed_rows) * block_depth;
-    float* tile = packed_b + group_columns * block_depth;
-    std::int64_t stride = max_block_columns;
-    if constexpr (in_place) tile = c + row * c_stride + column, stride = c_stride;
-    std::int64_t k0 = 0;
-    do {
-      const int depth = static_cast<int>(std::min<std::int64_t>(block_depth * per_word<E>, k - k0));
-      const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
-      pack_a(packed_a, a, row, k0, rows, depth);
-      for (int j0 = 0; j0 < columns; j0 += group_columns) {
-        const int group = std::min(group_columns, columns - j0);
-        pack_b(packed_b, b, k0, column + j0, depth, group);
-        for (int j = 0; j < group; j += tile_columns) {
-          multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout,
-                             packed_b + static_cast<std::int64_t>(j) * block_depth, tile + j0 + j, stride, add);
-        }
-      }
-      k0 += block_depth * per_word<E>;
-    } while (k0 < k);
-    if constexpr (ends) {
-      for (int i = 0; i < rows; ++i) finish(row + i, column, column + columns, tile + i * stride);
+  constexpr int max_rows = in_place ? max_block_rows : max_summed_rows;
+  constexpr int max_columns = in_place ? max_block_columns : max_summed_columns;
+  constexpr int block = block_depth * per_word<E>;  // numbers of k
+  const std::int64_t column_words = divide_up(k, block) * block_depth;
+  const std::int64_t packable = max_packed / std::max<std::int64_t>(column_words, 1) / group_columns * group_columns;
+  const bool shared = m > max_rows && k > 0 && packable > 0;
+  // All of C, or as many of its columns as can be packed at once.
+  const std::int64_t strip = shared ? std::min(divide_up(n, group_columns) * group_columns, packable) : n;
+  float* const packed = shared ? ctx.shared_scratch(strip * column_words) : nullptr;
+  // Columns from `column` of the strip on, in the p-th block of k.
+  const auto place = [&](std::int64_t p, std::int64_t column) { return packed + (p * strip + column) * block_depth; };
+
+  for (std::int64_t left = 0; left < n; left += strip) {
+    const std::int64_t width = std::min(strip, n - left);
+    if (shared) {
+      const std::int64_t groups = divide_up(width, group_columns);
+      ctx.parallel_for(static_cast<int>(groups * divide_up(k, block)), [&](int task, int) {
+        const std::int64_t p = task / groups, column = task % groups * group_columns;
+        pack_b(place(p, column), b, p * block, left + column, static_cast<int>(std::min<std::int64_t>(block, k - p * block)),
+               static_cast<int>(std::min<std::int64_t>(group_columns, width - column)));
+      });
     }
-  });
+    const Blocks blocks = choose_blocks(m, width, ctx.threads(), max_rows, max_columns);
+    ctx.parallel_for(static_cast<int>(blocks.tasks), [&](int task, int thread) {
+      const std::int64_t row = task % blocks.row_count * blocks.rows;
+      const std::int64_t column = task / blocks.row_count * blocks.columns;
+      const int rows = static_cast<int>(std::min<std::int64_t>(blocks.rows, m - row));
+      const int columns = static_cast<int>(std::min<std::int64_t>(blocks.columns, width - column));
+      float* const packed_a = ctx.scratch(thread);
+      float* const packed_b = packed_a + max_rows * block_depth;
+      float* tile = packed_b + group_columns * block_depth;
+      std::int64_t stride = max_columns;
+      if constexpr (in_place) tile = c + row * c_stride + left + column, stride = c_stride;
+      std::int64_t k0 = 0;
+      do {
+        const int depth = static_cast<int>(std::min<std::int64_t>(block, k - k0));
+        const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
+        pack_a(packed_a, a, row, k0, rows, depth, m - row);
+        for (int j0 = 0; j0 < columns; j0 += group_columns) {
+          const int group = std::min(group_columns, columns - j0);
+          if (!shared) pack_b(packed_b, b, k0, left + column + j0, depth, group);
+          for (int j = 0; j < group; j += tile_columns) {
+            const float* sliver = shared ? place(k0 / block, column + j0 + j) : packed_b + std::int64_t{j} * block_depth;
+            multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout, sliver,
+                               tile + j0 + j, stride, add);
+          }
+        }
+        k0 += block;
+      } while (k0 < k);
+      if constexpr (ends) {
+        for (int i = 0; i < rows; ++i) finish(row + i, left + column, left + column + columns, tile + i * stride);
+      }
+    });
+  }
 }
 
 }  // namespace tinygpt::cpu

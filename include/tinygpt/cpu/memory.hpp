@@ -18,15 +18,15 @@ constexpr std::int64_t train_workspace(const Config& c, int time, int threads) {
   const std::int64_t each = std::max({default_scratch, gemm_scratch, attention_forward_scratch(c.head_dim),
                                       attention_backward_scratch(c.head_dim, c.query_heads / c.kv_heads, time)});
   const std::int64_t parameters = ParamTable(c).arena_size();
-  const std::int64_t shared = std::max({norm_backward_scratch(c.embd), norm_backward_scratch(c.head_dim),
+  const std::int64_t shared = std::max({gemm_shared_scratch, norm_backward_scratch(c.embd), norm_backward_scratch(c.head_dim),
                                         2 * ((parameters + arena_part - 1) / arena_part)});
   return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
 }
 
 /// What it comes to hold in generation.
 constexpr std::int64_t generate_workspace(const Config& c, int threads) {
-  return threads * std::max({default_scratch, gemm_scratch, attention_decode_scratch(c.head_dim)}) *
-         static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t each = std::max({default_scratch, gemm_scratch, attention_decode_scratch(c.head_dim)});
+  return (threads * each + gemm_shared_scratch) * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace tinygpt::cpu

@@ -84,31 +84,32 @@ TINYGPT_CPU_INLINE Floats words_of_rows(const bfloat16* row, std::int64_t stride
   return std::bit_cast<Floats>(__builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16);
 }
 
-/// As pack_word_rows, with a number of columns that the compiler knows.
-template <int columns, class E>
-TINYGPT_CPU_INLINE void pack_known_columns(float* to, std::int64_t to_stride, const E* from, std::int64_t stride,
-                                           int rows) {
-  constexpr int last = columns % vector_width;
-  for (int k = 0; k < rows; k += per_word<E>, to += to_stride, from += per_word<E> * stride) {
-    const bool both = k + 1 < rows;
-    for (int j = 0; j < columns - last; j += vector_width) store(to + j, words_of_rows(from + j, stride, both, vector_width));
-    if constexpr (last != 0) {
-      store_first(to + columns - last, words_of_rows(from + columns - last, stride, both, last), last);
-    }
-  }
-}
-
 }  // namespace detail
 
 /// to[p * to_stride + j] = the word of the p-th row, or pair of rows, of `from` in column j, j < columns <= width; zeros
-/// in the columns after them.
+/// in the columns after them. Of each row `readable` >= columns numbers may be read.
 template <int width, class E>
-void pack_word_rows(float* to, std::int64_t to_stride, const E* from, std::int64_t stride, int rows, int columns) {
-  if (columns == width) return detail::pack_known_columns<width>(to, to_stride, from, stride, rows);
+void pack_word_rows(float* to, std::int64_t to_stride, const E* from, std::int64_t stride, int rows, int columns,
+                    std::int64_t readable) {
+  constexpr int vectors = (width + vector_width - 1) / vector_width, last = width - (vectors - 1) * vector_width;
+  const bool known = columns == width && readable >= vectors * vector_width;
   for (int k = 0; k < rows; k += per_word<E>, to += to_stride, from += per_word<E> * stride) {
-    for (int j = 0; j < width; j += vector_width) {
-      const int count = std::clamp(columns - j, 0, vector_width);
-      store_first(to + j, detail::words_of_rows(from + j, stride, k + 1 < rows, count), std::min(vector_width, width - j));
+    const bool both = k + 1 < rows;
+    if (known) {
+      unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+        constexpr int j = v * vector_width;
+        const Floats words = detail::words_of_rows(from + j, stride, both, vector_width);
+        if constexpr (v + 1 < vectors || last == vector_width) {
+          store(to + j, words);
+        } else {
+          store_first(to + j, words, last);
+        }
+      });
+    } else {
+      for (int j = 0; j < width; j += vector_width) {
+        const int count = std::clamp(columns - j, 0, vector_width);
+        store_first(to + j, detail::words_of_rows(from + j, stride, both, count), std::min(vector_width, width - j));
+      }
     }
   }
 }
