@@ -26,6 +26,14 @@ FORMULA_COUNTS = {"tiny": 11455872, "tiny_char": 1846656, "350M_1024": 354650112
                   "factory_base": 109828608, "modern_130M_wide": 165677568, "consumer_3B": 2742827520}
 
 
+def has_bf16():
+    """Does this processor multiply bf16?"""
+    try:
+        return "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
 def run(*arguments, **options):
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
 
@@ -274,11 +282,13 @@ class Fit(Case):
         self.assertIn("at the stated rate", stated)
 
     def test_precision_follows_the_backend(self):
-        self.assertIn("A plan: the cpu", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
+        self.assertIn("In bf16 on the cpu.", self.good("fit", "--memory", "8GiB", "--precision", "bf16"))
         gpu = self.json("fit", "--memory", "24GiB", "--backend", "gpu")
         self.assertEqual(gpu["precision"], "bf16")
         self.assertIn("is not counted", self.good("fit", "--memory", "24GiB", "--backend", "gpu"))
-        cpu = self.json("fit", "--memory", "24GiB")
+        default = self.json("fit", "--memory", "24GiB")
+        self.assertEqual(default["precision"], "bf16" if has_bf16() else "float32")
+        cpu = self.json("fit", "--memory", "24GiB", "--precision", "float32")
         self.assertEqual((cpu["backend"], cpu["precision"]), ("cpu", "float32"))
         for half, whole in zip(gpu["presets"], cpu["presets"]):
             if 8 < whole["largest_batch"] < 4096:  # activations, which halve, outweigh parameters, which take more

@@ -78,6 +78,7 @@ struct ModelOnGpu : ModelOn {
 struct Model {
   Config config;
   ModelOn cpu;
+  bool cpu_multiplies_bf16 = false;  ///< else it is done in float32, at no gain but memory
   const ModelOnGpu* gpu = nullptr;  ///< null in a program that was built without CUDA
 };
 

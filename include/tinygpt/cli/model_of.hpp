@@ -6,19 +6,32 @@
 
 namespace tinygpt::cli {
 
+/// M in one of the two precisions.
+template <Architecture M, class E> struct OnCpu {
+  using Context = cpu::BasicContext<E>;
+
+  static std::unique_ptr<AnyTrainer> trainer(const Execution& how, const TrainOptions& options) {
+    return std::make_unique<TrainerOf<M, Context, NumbersIn::host_memory>>(options, how.threads);
+  }
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, std::span<const float> weights) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(weights, how.threads);
+  }
+};
+
 template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
-  using Context = cpu::Context;
+  using Half = OnCpu<M, bfloat16>;
+  using Single = OnCpu<M, float>;
   const ModelOn on_cpu{[](const Execution& how, int) {
                          const int threads = how.threads > 0 ? how.threads : cpu::hardware_threads();
                          return cpu::train_workspace(M::config, M::config.ctx, threads);
                        },
-                       [](const Execution& how, const TrainOptions& options) -> std::unique_ptr<AnyTrainer> {
-                         return std::make_unique<TrainerOf<M, Context, NumbersIn::host_memory>>(options, how.threads);
+                       [](const Execution& how, const TrainOptions& options) {
+                         return how.precision == bf16 ? Half::trainer(how, options) : Single::trainer(how, options);
                        },
-                       [](const Execution& how, std::span<const float> weights) -> std::unique_ptr<AnyGenerator> {
-                         return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(weights, how.threads);
+                       [](const Execution& how, std::span<const float> weights) {
+                         return how.precision == bf16 ? Half::generator(how, weights) : Single::generator(how, weights);
                        }};
-  return {M::config, on_cpu, gpu};
+  return {M::config, on_cpu, cpu::multiplies_bf16, gpu};
 }
 
 }  // namespace tinygpt::cli

@@ -22,7 +22,7 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
   add_number<int>(app, "--context", "Train at this context", "the preset's",
                   Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
                   [&](int n) { flags.context = n; });
-  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, else float32", config_text::precisions,
+  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it", config_text::precisions,
                         [&](Precision p) { flags.precision = p; });
   add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
                       [&](BackendKind b) { flags.backend = b; });
@@ -58,7 +58,7 @@ inline FitQuestion question(const FitFlags& flags) {
   const bool ask = !flags.backend || (flags.backend == BackendKind::gpu && flags.memory.empty());
   const std::optional<Memory> card = ask ? gpu_memory() : std::nullopt;
   q.on.backend = flags.backend.value_or(card ? BackendKind::gpu : BackendKind::cpu);
-  q.on.precision = flags.precision.value_or(q.on.backend == BackendKind::gpu ? bf16 : float32);
+  q.on.precision = flags.precision.value_or(q.on.backend == BackendKind::gpu || cpu::multiplies_bf16 ? bf16 : float32);
   if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
   if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
   q.within = {parse_duration("--within", flags.within), flags.within};
@@ -141,8 +141,8 @@ inline Exit run(const FitFlags& flags) {
   if (q.on.backend == BackendKind::gpu) {
     std::printf("In %s on the gpu; what CUDA takes for itself and its kernels, some hundred MiB, is not counted.\n",
                 precision.c_str());
-  } else if (q.on.precision == bf16) {
-    std::printf("A plan: the cpu backend computes in float32 only.\n");
+  } else {
+    std::printf("In %s on the cpu.\n", precision.c_str());
   }
   const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
   std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",
