@@ -11,27 +11,29 @@ namespace tinygpt::cpu {
 
 namespace detail {
 
-inline constexpr float inv_sqrt2 = static_cast<float>(std::numbers::sqrt2 / 2);
-inline constexpr float sqrt_2_over_pi = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+inline constexpr float inv_sqrt_2pi = static_cast<float>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+inline constexpr float twice_sqrt_2_over_pi = static_cast<float>(2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
 inline constexpr float cubic = 0.044715f;
 
+/// The nonlinearity as x * weight(x): for tanh GELU, 1/2 (1 + tanh z) is the logistic function of 2 z.
 template <ActivationKind K> TINYGPT_CPU_INLINE Floats act(Floats x) {
   if constexpr (K == relu)
     return max(x, Floats{});
   else if constexpr (K == gelu)
-    return 0.5f * x * (1.0f + erf(x * inv_sqrt2));
+    return x * normal(x).cdf;
   else
-    return 0.5f * x * (1.0f + tanh(sqrt_2_over_pi * (x + cubic * x * x * x)));
+    return x * sigmoid(x * (twice_sqrt_2_over_pi * (1.0f + cubic * x * x)));
 }
 
 template <ActivationKind K> TINYGPT_CPU_INLINE Floats act_derivative(Floats x) {
   if constexpr (K == relu) {
     return select(x > Floats{}, broadcast(1.0f), Floats{});
   } else if constexpr (K == gelu) {
-    return 0.5f * (1.0f + erf(x * inv_sqrt2)) + x * exp(-0.5f * x * x) * (0.5f * sqrt_2_over_pi);
+    const auto [cdf, bell] = normal(x);
+    return cdf + x * bell * inv_sqrt_2pi;
   } else {
-    const Floats t = tanh(sqrt_2_over_pi * (x + cubic * x * x * x));
-    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * sqrt_2_over_pi * (1.0f + 3 * cubic * x * x);
+    const Floats s = sigmoid(x * (twice_sqrt_2_over_pi * (1.0f + cubic * x * x)));
+    return s + x * s * (1.0f - s) * (twice_sqrt_2_over_pi * (1.0f + 3 * cubic * x * x));
   }
 }
 

@@ -57,6 +57,10 @@ inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used 
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
 
+/// Floats from one packed tile of A to the next: what packing writes beyond a tile is not the next one's.
+inline constexpr int packed_tile = tile_rows * block_depth + vector_width;
+constexpr std::int64_t packed_rows(int rows) { return std::int64_t{rows / tile_rows} * packed_tile; }
+
 struct Blocks {
   int rows, columns;  // of one task's tile of C
   std::int64_t row_count, tasks;
@@ -96,13 +100,15 @@ template <class E>
 void pack_a(float* to, const Operand<E>& a, std::int64_t row, std::int64_t k, int rows, int depth,
             std::int64_t readable) {
   if (a.layout == Layout::as_stored) {
-    pack_rows(to, block_depth, a.data + row * a.stride + k, a.stride, rows, depth);
+    for (int i = 0; i < rows; i += tile_rows, to += packed_tile) {
+      pack_rows(to, block_depth, a.data + (row + i) * a.stride + k, a.stride, std::min(tile_rows, rows - i), depth);
+    }
     return;
   }
   constexpr int strip = 16 * per_word<E>;  // of k at a time: long enough runs in both arrays
   for (int k0 = 0; k0 < depth; k0 += strip) {
     for (int i = 0; i < rows; i += tile_rows) {
-      pack_word_rows<tile_rows>(to + static_cast<std::int64_t>(i) * block_depth + k0 / per_word<E> * tile_rows, tile_rows,
+      pack_word_rows<tile_rows>(to + packed_rows(i) + k0 / per_word<E> * tile_rows, tile_rows,
                                 a.data + (k + k0) * a.stride + row + i, a.stride, std::min(strip, depth - k0),
                                 std::min(tile_rows, rows - i), readable - i);
     }
@@ -142,7 +148,7 @@ void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_
   for (int i = 0; i < rows; i += tile_rows) {
     const int count = std::min(tile_rows, rows - i);
     const TileKernel kernel = kernels[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(count - 1)];
-    const float* a_tile = a + static_cast<std::int64_t>(i) * block_depth;
+    const float* a_tile = a + packed_rows(i);
     float* c_tile = c + i * c_stride;
     if (columns == vectors * vector_width) {
       kernel(depth, a_tile, b, c_tile, c_stride, accumulate);
@@ -163,9 +169,9 @@ void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_
 
 /// Floats of each thread's scratch that a product takes, rounded to bf16 or not.
 inline constexpr std::int64_t gemm_scratch =
-    std::max((detail::max_block_rows + detail::group_columns) * detail::block_depth,
-             (detail::max_summed_rows + detail::group_columns) * detail::block_depth +
-                 detail::max_summed_rows * detail::max_summed_columns);
+    std::int64_t{detail::group_columns} * detail::block_depth +
+    std::max(detail::packed_rows(detail::max_block_rows),
+             detail::packed_rows(detail::max_summed_rows) + detail::max_summed_rows * detail::max_summed_columns);
 
 /// Floats of shared scratch that it takes at most.
 inline constexpr std::int64_t gemm_shared_scratch = detail::max_packed;
@@ -248,7 +254,7 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
       const int rows = static_cast<int>(std::min<std::int64_t>(blocks.rows, m - row));
       const int columns = static_cast<int>(std::min<std::int64_t>(blocks.columns, width - column));
       float* const packed_a = ctx.scratch(thread);
-      float* const packed_b = packed_a + max_rows * block_depth;
+      float* const packed_b = packed_a + packed_rows(max_rows);
       float* tile = packed_b + group_columns * block_depth;
       std::int64_t stride = max_columns;
       if constexpr (in_place) tile = c + row * c_stride + left + column, stride = c_stride;

@@ -81,35 +81,26 @@ TINYGPT_CPU_INLINE Floats words_of_rows(const bfloat16* row, std::int64_t stride
     __builtin_memcpy(&low, row, bytes);
     if (both) __builtin_memcpy(&high, row + stride, bytes);
   }
-  return std::bit_cast<Floats>(__builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16);
+  return std::bit_cast<Floats>(joined(low, high));
 }
 
 }  // namespace detail
 
 /// to[p * to_stride + j] = the word of the p-th row, or pair of rows, of `from` in column j, j < columns <= width; zeros
-/// in the columns after them. Of each row `readable` >= columns numbers may be read.
+/// in the columns after them. Of each row `readable` >= columns numbers may be read; `to` may be written up to a whole
+/// vector beyond its last row.
 template <int width, class E>
 void pack_word_rows(float* to, std::int64_t to_stride, const E* from, std::int64_t stride, int rows, int columns,
                     std::int64_t readable) {
-  constexpr int vectors = (width + vector_width - 1) / vector_width, last = width - (vectors - 1) * vector_width;
-  const bool known = columns == width && readable >= vectors * vector_width;
+  // A tile whose width is no whole number of vectors is read beyond, where there is something: the next row of `to`
+  // overwrites what is too much.
+  const int whole = columns == width && readable >= width + vector_width ? width : columns / vector_width * vector_width;
   for (int k = 0; k < rows; k += per_word<E>, to += to_stride, from += per_word<E> * stride) {
     const bool both = k + 1 < rows;
-    if (known) {
-      unroll<vectors>([&](auto v) __attribute__((always_inline)) {
-        constexpr int j = v * vector_width;
-        const Floats words = detail::words_of_rows(from + j, stride, both, vector_width);
-        if constexpr (v + 1 < vectors || last == vector_width) {
-          store(to + j, words);
-        } else {
-          store_first(to + j, words, last);
-        }
-      });
-    } else {
-      for (int j = 0; j < width; j += vector_width) {
-        const int count = std::clamp(columns - j, 0, vector_width);
-        store_first(to + j, detail::words_of_rows(from + j, stride, both, count), std::min(vector_width, width - j));
-      }
+    int j = 0;
+    for (; j < whole; j += vector_width) store(to + j, detail::words_of_rows(from + j, stride, both, vector_width));
+    for (; j < width; j += vector_width) {
+      store(to + j, detail::words_of_rows(from + j, stride, both, std::clamp(columns - j, 0, vector_width)));
     }
   }
 }

@@ -89,9 +89,18 @@ TINYGPT_CPU_INLINE Floats sqrt(Floats x) {
 #endif
 }
 
+/// Words with the lanes of `low` as their lower halves and those of `high` as their upper ones: a shuffle, as g++ 12 takes
+/// conversions of 16-bit lanes to pieces.
+TINYGPT_CPU_INLINE Words joined(Halves low, Halves high) {
+  return [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+    return std::bit_cast<Words>(__builtin_shufflevector(low, high, (Index / 2 + (Index % 2) * vector_width)...));
+  }
+  (std::make_integer_sequence<int, 2 * vector_width>{});
+}
+
 namespace detail {
 
-TINYGPT_CPU_INLINE Floats widened(Halves x) { return std::bit_cast<Floats>(__builtin_convertvector(x, Words) << 16); }
+TINYGPT_CPU_INLINE Floats widened(Halves x) { return std::bit_cast<Floats>(joined(Halves{}, x)); }
 
 /// As bfloat16's constructor rounds.
 TINYGPT_CPU_INLINE Halves narrowed(Floats x) {
