@@ -1,5 +1,5 @@
-// The three products of a linear layer, ours in float32 and in bf16, beside Eigen's float32 (build with -fopenmp to give
-// Eigen its threads) and, where there is one, oneDNN's in both.
+// The three products of a linear layer, ours in float32 and in bf16, beside Eigen's float32 (build with -fopenmp to
+// give Eigen its threads) and, where there is one, oneDNN's in both.
 //
 // Counters: FLOP/s, and their share of the peak of fused multiply-adds measured in the same run. The time is the median
 // of --benchmark_repetitions where that is given; on a shared machine, give it.
@@ -170,7 +170,8 @@ template <class E> void run(benchmark::State& state, Size size, char form, int t
   const double iterations = static_cast<double>(state.iterations());
   state.counters["FLOP/s"] = benchmark::Counter(flops * iterations, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(flops * iterations / top, benchmark::Counter::kIsRate);
-  const double bytes = static_cast<double>(sizeof(E)) * static_cast<double>(size.outputs * size.inputs);  // of weights: the limit of decoding
+  const double bytes = static_cast<double>(sizeof(E)) *
+                       static_cast<double>(size.outputs * size.inputs);  // of weights: the limit of decoding
   state.counters["weights_B/s"] = benchmark::Counter(bytes * iterations, benchmark::Counter::kIsRate);
 }
 
@@ -188,9 +189,9 @@ int main(int argc, char** argv) {
     for (const char form : {'y', 'x', 'w'}) {
       if (size.tokens < 12 && form != 'y') continue;  // decoding has no backward
       for (const int threads : {1, 0}) {
-        const std::string name = std::string("/") + (form == 'y' ? "" : "d") + form + "/" + std::to_string(size.tokens) + "x" +
-                                 std::to_string(size.outputs) + "x" + std::to_string(size.inputs) +
-                                 (threads == 1 ? "/1_thread" : "/all_threads");
+        const std::string name = std::string("/") + (form == 'y' ? "" : "d") + form + "/" +
+                                 std::to_string(size.tokens) + "x" + std::to_string(size.outputs) + "x" +
+                                 std::to_string(size.inputs) + (threads == 1 ? "/1_thread" : "/all_threads");
         add<float>("tinygpt" + name, size, form, threads, Side::tinygpt);
         add<float>("eigen" + name, size, form, threads, Side::eigen);
         if (has_onednn) add<float>("onednn" + name, size, form, threads, Side::onednn);

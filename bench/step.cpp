@@ -46,8 +46,8 @@ template <Architecture M, class E> void train_step(benchmark::State& state) {
   const double flops = tokens * static_cast<double>(M::train_flops_per_token());
   state.counters["tokens/s"] = benchmark::Counter(tokens, benchmark::Counter::kIsRate);
   state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
-  state.counters["of_gemm"] = benchmark::Counter(flops / gemm_rate<E>(std::int64_t{batch} * M::config.ctx, M::config.embd),
-                                                 benchmark::Counter::kIsRate);
+  state.counters["of_gemm"] = benchmark::Counter(
+      flops / gemm_rate<E>(std::int64_t{batch} * M::config.ctx, M::config.embd), benchmark::Counter::kIsRate);
 }
 
 template <Architecture M> void add(const std::string& name, int batch, int dropout) {

@@ -4,8 +4,8 @@
     signatures.py ROOT          prints each difference, exits 1 if there is one
     signatures.py --self-test   shows that a difference is seen
 
-Element types are written float by the one and E or float by the other, and what a span's type is deduced from is spelled
-differently; apart from that, twins are twins.
+What a span's type is deduced from is spelled differently, and an operation to which E is nothing takes the cpu's Workers;
+apart from that, twins are twins.
 """
 import pathlib
 import re
@@ -50,7 +50,7 @@ def normal(argument):
     """Type and name of an argument, with what may differ taken away. An argument without a name has the name ''."""
     text = " ".join(argument.split())
     text = re.sub(r"std::type_identity_t<(.*)>(?= ?\w*$)", r"\1", text)
-    text = re.sub(r"\bContext<E>", "Context", text)
+    text = re.sub(r"\b(?:Basic)?Context<E>|\bWorkers\b", "Context", text)
     text = re.sub(r"\bE\b", "float", text)
     match = re.fullmatch(r"(.*[>&*]|int|double|Dropout|TokenIds|std::int64_t|Deferred<int>)\s*(\w*)", text)
     return (match.group(1), match.group(2)) if match else (text, "")
@@ -62,7 +62,7 @@ def signatures(folder, names):
     found = {}
     for path in sorted([*folder.glob("*.hpp"), *folder.glob("*.cuh")]):
         text = re.sub(r"//[^\n]*", "", path.read_text())
-        for match in re.finditer(r"(?:void|Arena<std::byte>|DeviceMemory) ([a-z_]+)\((?=Context(?:<E>)?&)", text):
+        for match in re.finditer(r"(?:void|Arena<std::byte>|DeviceMemory) ([a-z_]+)\((?=(?:(?:Basic)?Context(?:<E>)?|Workers)&)", text):
             name = match.group(1)
             end = closing(text, match.end() - 1)
             if name not in names or not text[end:].lstrip().startswith("{"):

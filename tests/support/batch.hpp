@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <tinygpt/layout/arena.hpp>
+#include <tinygpt/layout/dtype.hpp>
 #include <tinygpt/ops/random.hpp>
 #include <tinygpt/train/step.hpp>
 
@@ -96,11 +97,14 @@ template <class A> double norm_of(const A* x, std::int64_t n) {
   return std::sqrt(sum);
 }
 
+template <class N> double as_double(N x) { return static_cast<double>(x); }
+inline double as_double(bfloat16 x) { return static_cast<double>(static_cast<float>(x)); }
+
 /// |a - b|
 template <class A, class B> double difference(const A* a, const B* b, std::int64_t n) {
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    const double d = static_cast<double>(static_cast<float>(a[i])) - static_cast<double>(b[i]);
+    const double d = as_double(a[i]) - as_double(b[i]);
     sum += d * d;
   }
   return std::sqrt(sum);

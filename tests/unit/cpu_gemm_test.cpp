@@ -13,18 +13,19 @@
 namespace {
 
 using namespace tinygpt::cpu;
+using tinygpt::bfloat16;
 using Matrix = std::vector<float>;
 
-Matrix random_matrix(int rows, int columns, unsigned seed) {
+template <class E> std::vector<E> random_matrix(int rows, int columns, unsigned seed) {
   std::mt19937 engine(seed);
   std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  Matrix m(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-  for (float& x : m) x = uniform(engine);
+  std::vector<E> m(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
+  for (E& x : m) x = E(uniform(engine));
   return m;
 }
 
-Matrix transpose_of(const Matrix& m, int rows, int columns) {
-  Matrix t(m.size());
+template <class E> std::vector<E> transpose_of(const std::vector<E>& m, int rows, int columns) {
+  std::vector<E> t(m.size());
   for (int i = 0; i < rows; ++i) {
     for (int j = 0; j < columns; ++j) {
       t[static_cast<std::size_t>(j * rows + i)] = m[static_cast<std::size_t>(i * columns + j)];
@@ -33,21 +34,21 @@ Matrix transpose_of(const Matrix& m, int rows, int columns) {
   return t;
 }
 
-bool same_bits(const Matrix& a, const Matrix& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+template <class E> bool same_bits(const std::vector<E>& a, const std::vector<E>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(E)) == 0;
 }
 
-/// A problem in all four combinations of layouts, with guard elements after the end of the output.
-struct Problem {
+/// A problem in all four combinations of layouts.
+template <class E = float> struct Problem {
   int m, n, k;
-  Matrix a = random_matrix(m, k, 1), b = random_matrix(k, n, 2);
-  Matrix a_t = transpose_of(a, m, k), b_t = transpose_of(b, k, n);
+  std::vector<E> a = random_matrix<E>(m, k, 1), b = random_matrix<E>(k, n, 2);
+  std::vector<E> a_t = transpose_of(a, m, k), b_t = transpose_of(b, k, n);
 
-  Operand<float> left(int layouts) const { return layouts & 1 ? transposed(a_t.data(), m) : as_stored(a.data(), k); }
-  Operand<float> right(int layouts) const { return layouts & 2 ? transposed(b_t.data(), k) : as_stored(b.data(), n); }
+  Operand<E> left(int layouts) const { return layouts & 1 ? transposed(a_t.data(), m) : as_stored(a.data(), k); }
+  Operand<E> right(int layouts) const { return layouts & 2 ? transposed(b_t.data(), k) : as_stored(b.data(), n); }
 
-  Matrix product(Context& ctx, int layouts) const {
-    Matrix c(static_cast<std::size_t>(m * n), 7.0f);
+  template <class C = float> std::vector<C> product(Context& ctx, int layouts) const {
+    std::vector<C> c(static_cast<std::size_t>(m * n), C(7.0f));
     gemm(ctx, m, n, k, left(layouts), right(layouts), c.data(), n);
     return c;
   }
@@ -61,7 +62,8 @@ struct Problem {
       for (int j = 0; j < n; ++j) {
         double sum = 0, size = 0;
         for (int p = 0; p < k; ++p) {
-          const double term = double{a[static_cast<std::size_t>(i * k + p)]} * b_t[static_cast<std::size_t>(j * k + p)];
+          const double term = static_cast<double>(static_cast<float>(a[static_cast<std::size_t>(i * k + p)])) *
+                              static_cast<double>(static_cast<float>(b_t[static_cast<std::size_t>(j * k + p)]));
           sum += term;
           size += std::abs(term);
         }
@@ -72,12 +74,13 @@ struct Problem {
   }
 };
 
-TEST_CASE("A matrix product is right within roundoff and has the same bits in all layouts and thread counts") {
+TEMPLATE_TEST_CASE("A matrix product is right within roundoff and has the same bits in all layouts and thread counts",
+                   "", float, bfloat16) {
   Context one{1}, two{2}, four{4};
   for (const int m : {1, 2, 11, 12, 13, 37, 200, 400}) {
     for (const int n : {1, 5, 16, 17, 31, 33, 130, 300}) {
       for (const int k : {1, 3, 17, 255, 256, 257, 600}) {
-        const Problem problem{m, n, k};
+        const Problem<TestType> problem{m, n, k};
         const Matrix expected = problem.product(one, 0);
         INFO("m " << m << " n " << n << " k " << k);
         if (std::int64_t{m} * n * k <= 4'000'000) CHECK(problem.error_over_bound(expected) <= 1.0);
@@ -86,15 +89,23 @@ TEST_CASE("A matrix product is right within roundoff and has the same bits in al
           CHECK(same_bits(problem.product(two, layouts), expected));
           CHECK(same_bits(problem.product(four, layouts), expected));
         }
+        // Rounded once, when it is whole.
+        if constexpr (sizeof(TestType) == 2) {
+          std::vector<bfloat16> rounded;
+          for (const float x : expected) rounded.push_back(bfloat16(x));
+          for (int layouts = 0; layouts < 4; ++layouts) {
+            CHECK(same_bits(problem.template product<bfloat16>(two, layouts), rounded));
+          }
+        }
       }
     }
   }
 }
 
-TEST_CASE("A row computed alone has the bits that it has among 2048") {
+TEMPLATE_TEST_CASE("A row computed alone has the bits that it has among 2048", "", float, bfloat16) {
   constexpr int rows = 2048, columns = 200, depth = 700;
   Context ctx{2};
-  const Problem problem{rows, columns, depth};
+  const Problem<TestType> problem{rows, columns, depth};
   const Matrix all = problem.product(ctx, 2);
   Matrix row(columns);
   for (int i = 0; i < rows; i += 97) {
@@ -106,7 +117,7 @@ TEST_CASE("A row computed alone has the bits that it has among 2048") {
 TEST_CASE("A product that accumulates adds to what is there, and writes nothing outside of its columns") {
   constexpr int m = 29, n = 45, k = 300, stride = 50;
   Context ctx{2};
-  const Problem problem{m, n, k};
+  const Problem<> problem{m, n, k};
   const Matrix product = problem.product(ctx, 3);
   Matrix c(m * stride, 3.0f);
   gemm(ctx, m, n, k, problem.left(3), problem.right(3), c.data(), stride, Accumulate::yes);
@@ -126,7 +137,7 @@ TEST_CASE("A product that accumulates adds to what is there, and writes nothing 
 TEST_CASE("The epilogue sees every element of the output once, finished") {
   constexpr int m = 70, n = 333, k = 520;
   Context ctx{4};
-  const Problem problem{m, n, k};
+  const Problem<> problem{m, n, k};
   const Matrix product = problem.product(ctx, 2);
   Matrix c(m * n), copy(m * n, 0.0f);
   gemm(ctx, m, n, k, problem.left(2), problem.right(2), c.data(), n, Accumulate::no,
@@ -145,11 +156,11 @@ TEST_CASE("The epilogue sees every element of the output once, finished") {
 TEST_CASE("A product over an empty sum is zero, and one without rows or columns does nothing") {
   Context ctx{1};
   Matrix c(6, 5.0f);
-  gemm(ctx, 2, 3, 0, as_stored(nullptr, 0), as_stored(nullptr, 3), c.data(), 3, Accumulate::yes);
+  gemm(ctx, 2, 3, 0, as_stored<float>(nullptr, 0), as_stored<float>(nullptr, 3), c.data(), 3, Accumulate::yes);
   CHECK(c == Matrix(6, 5.0f));
-  gemm(ctx, 2, 3, 0, as_stored(nullptr, 0), as_stored(nullptr, 3), c.data(), 3);
+  gemm(ctx, 2, 3, 0, as_stored<float>(nullptr, 0), as_stored<float>(nullptr, 3), c.data(), 3);
   CHECK(c == Matrix(6, 0.0f));
-  gemm(ctx, 0, 3, 4, as_stored(nullptr, 4), as_stored(nullptr, 3), nullptr, 3);
+  gemm(ctx, 0, 3, 4, as_stored<float>(nullptr, 4), as_stored<float>(nullptr, 3), static_cast<float*>(nullptr), 3);
 }
 
 }  // namespace

@@ -62,9 +62,20 @@ struct Noise {
   }
 };
 
-template <class M> std::vector<float> weights_after(int steps, int threads) {
-  cpu::Context ctx(threads);
-  Trainer<M, cpu::Context> trainer(ctx, {.max_iters = steps, .batch_size = 3, .warmup_iters = 5, .dropout = 0.1});
+/// A model on the cpu, in float32 or bf16.
+template <class M, class E> struct In {
+  using Model = M;
+  using Element = E;
+  using Context = cpu::BasicContext<E>;
+};
+using ClassicFloat = In<Classic, float>;
+using ClassicHalf = In<Classic, bfloat16>;
+using ModernFloat = In<Modern, float>;
+using ModernHalf = In<Modern, bfloat16>;
+
+template <class M, class Context> std::vector<float> weights_after(int steps, int threads) {
+  Context ctx(threads);
+  Trainer<M, Context> trainer(ctx, {.max_iters = steps, .batch_size = 3, .warmup_iters = 5, .dropout = 0.1});
   for (int i = 0; i < steps; ++i) trainer.step(Noise{M::config.vocab});
   return {trainer.weights().begin(), trainer.weights().end()};
 }
@@ -75,20 +86,26 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a batch of 4 x 64 is learned by heart in 200 steps", "", Classic, Modern) {
-  cpu::Context ctx(2);
-  Trainer<TestType, cpu::Context> trainer(
+TEMPLATE_TEST_CASE("a batch of 4 x 64 is learned by heart in 200 steps", "", ClassicFloat, ModernFloat, ClassicHalf,
+                   ModernHalf) {
+  using M = typename TestType::Model;
+  using Context = typename TestType::Context;
+  Context ctx(2);
+  Trainer<M, Context> trainer(
       ctx, {.max_iters = 200, .batch_size = 4, .learning_rate = 3e-3, .warmup_iters = 10, .weight_decay = 0});
   double loss = 0;
-  for (int i = 0; i < 200; ++i) loss = trainer.step(Noise{TestType::config.vocab, Noise::Batches::same}).loss;
+  for (int i = 0; i < 200; ++i) loss = trainer.step(Noise{M::config.vocab, Noise::Batches::same}).loss;
   CHECK(loss < 0.05);
 }
 
-TEMPLATE_TEST_CASE("one seed gives the same bits twice, and with 1, 2 and 4 threads", "", Classic, Modern) {
-  const auto once = weights_after<TestType>(50, 1);
-  CHECK(same_bits(once, weights_after<TestType>(50, 1)));
-  CHECK(same_bits(once, weights_after<TestType>(50, 2)));
-  CHECK(same_bits(once, weights_after<TestType>(50, 4)));
+TEMPLATE_TEST_CASE("one seed gives the same bits twice, and with 1, 2 and 4 threads", "", ClassicFloat, ModernFloat,
+                   ClassicHalf, ModernHalf) {
+  using M = typename TestType::Model;
+  using Context = typename TestType::Context;
+  const auto once = weights_after<M, Context>(50, 1);
+  CHECK(same_bits(once, weights_after<M, Context>(50, 1)));
+  CHECK(same_bits(once, weights_after<M, Context>(50, 2)));
+  CHECK(same_bits(once, weights_after<M, Context>(50, 4)));
 }
 
 TEST_CASE("another seed gives other weights") {
@@ -97,12 +114,15 @@ TEST_CASE("another seed gives other weights") {
   CHECK(std::memcmp(a.weights().data(), b.weights().data(), a.weights().size_bytes()) != 0);
 }
 
-TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "", Classic, Modern) {
-  cpu::Context ctx(2);
+TEMPLATE_TEST_CASE("a trainer restored in the middle ends with the same bits", "", ClassicFloat, ModernFloat,
+                   ClassicHalf, ModernHalf) {
+  using M = typename TestType::Model;
+  using Context = typename TestType::Context;
+  Context ctx(2);
   const TrainOptions options{
       .max_iters = 20, .batch_size = 2, .grad_accum_steps = GENERATE(1, 3), .warmup_iters = 4, .dropout = 0.1};
-  const Noise data{TestType::config.vocab};
-  Trainer<TestType, cpu::Context> straight(ctx, options), first(ctx, options), second(ctx, options);
+  const Noise data{M::config.vocab};
+  Trainer<M, Context> straight(ctx, options), first(ctx, options), second(ctx, options);
   for (int i = 0; i < 20; ++i) straight.step(data);
   for (int i = 0; i < 7; ++i) first.step(data);
   std::ranges::copy(first.weights(), second.weights().begin());
@@ -312,29 +332,32 @@ TEMPLATE_TEST_CASE("a gradient that is not finite leaves weights and moments as 
   CHECK(std::memcmp(v.data(), trainer.second_moments().data(), v.size() * sizeof(float)) == 0);
 }
 
-TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole context, bit for bit", "", Classic,
-                   Modern) {
-  cpu::Context ctx(2);
-  const auto weights = test::random_weights<TestType, float>(11);
-  std::vector<std::int32_t> tokens(TestType::config.ctx);
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    tokens[i] = static_cast<std::int32_t>(i * 37 % TestType::config.vocab);
+TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole context, bit for bit", "", ClassicFloat,
+                   ModernFloat, ClassicHalf, ModernHalf) {
+  using M = typename TestType::Model;
+  using Context = typename TestType::Context;
+  Context ctx(2);
+  using E = typename TestType::Element;
+  std::vector<E> weights;
+  for (const float w : test::random_weights<M, float>(11)) weights.push_back(E(w));
+  std::vector<std::int32_t> tokens(M::config.ctx);
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i * 37 % M::config.vocab);
 
-  Generator<TestType, cpu::Context> one(ctx, weights), few(ctx, weights);
-  test::Step<TestType, cpu::Context> whole(ctx, weights, 1, TestType::config.ctx);
+  Generator<M, Context> one(ctx, weights), few(ctx, weights);
+  test::Step<M, Context> whole(ctx, weights, 1, M::config.ctx);
   whole.tokens = tokens;
   whole.run_forward();
-  std::vector<float> expected(TestType::config.vocab);
+  std::vector<E> expected(M::config.vocab);
   const auto w = whole.weights();
-  const auto normed = whole.act.normed(2 * TestType::config.layers);
-  using Axes = AxesOf<TestType>;
+  const auto normed = whole.act.normed(2 * M::config.layers);
+  using Axes = AxesOf<M>;
 
   int differing = 0;
   std::size_t read_by_few = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    linear(ctx, Tensor<float, Batch<dyn>, Time<dyn>, typename Axes::V>(expected.data(), 1, 1),
-           Tensor<const float, Batch<dyn>, Time<dyn>, typename Axes::C>(
-               normed.data() + static_cast<std::int64_t>(i) * TestType::config.embd, 1, 1),
+    linear(ctx, Tensor<E, Batch<dyn>, Time<dyn>, typename Axes::V>(expected.data(), 1, 1),
+           Tensor<const E, Batch<dyn>, Time<dyn>, typename Axes::C>(
+               normed.data() + static_cast<std::int64_t>(i) * M::config.embd, 1, 1),
            w.head_weight(), w.head_bias());
     const auto logits = one.decode(std::span(tokens).subspan(i, 1), static_cast<int>(i));
     differing += std::memcmp(logits.data(), expected.data(), logits.size_bytes()) != 0;

@@ -18,11 +18,12 @@ using Qwen = GPT<Layers<3>, Embd<24>, Heads<4, 2>, HeadDim<10>, Ctx<21>, Vocab<5
 using One = GPT<Layers<1>, Embd<16>, Heads<1>, Ctx<8>, Vocab<10>, Activation<relu>>;
 
 /// `error`: how far apart the gradients may be, relative to their norm.
-template <class M, class Context>
-void same_gradient(Context& ctx, double error, int batch, int time, double dropout) {
-  using S = typename Context::element;
+template <class M, class Context> void same_gradient(Context& ctx, double error, int batch, int time, double dropout) {
+  using E = typename Context::element;
+  using S = typename Context::accumulator;
   const auto mask = DropoutPlan::at_rate(dropout, 3, 9, M::config.ctx);
-  std::vector<S> weights = test::random_weights<M, S>(1);
+  std::vector<E> weights;
+  for (const double w : test::random_weights<M, double>(1)) weights.push_back(E(static_cast<float>(w)));
   const auto step = [&](Recompute recompute) {
     test::Step<M, Context> run(ctx, weights, batch, time, recompute);
     run.draw(5, true);
@@ -34,7 +35,8 @@ void same_gradient(Context& ctx, double error, int batch, int time, double dropo
   const auto kept = step(Recompute::none);
   for (const Recompute recompute : {Recompute::activations, Recompute::blocks}) {
     const auto again = step(recompute);
-    INFO("recompute " << static_cast<int>(recompute) << ", batch " << batch << " x " << time << ", dropout " << dropout);
+    INFO("recompute " << static_cast<int>(recompute) << ", batch " << batch << " x " << time << ", dropout "
+                      << dropout);
     REQUIRE(again.size() == kept.size());
     const auto n = static_cast<std::int64_t>(kept.size());
     CHECK(test::difference(again.data(), kept.data(), n) <= error * test::norm_of(kept.data(), n));
@@ -59,8 +61,10 @@ TEST_CASE("recomputing activations or whole blocks gives the same gradient on th
 }
 
 TEST_CASE("recomputing activations or whole blocks gives the same gradient, bit for bit, on the cpu") {
-  cpu::Context ctx(2);
-  all_models(ctx, 0);
+  cpu::Context single(2);
+  all_models(single, 0);
+  cpu::BasicContext<bfloat16> half(2);
+  all_models(half, 0);
 }
 
 /// Batches of random tokens.

@@ -60,7 +60,8 @@ const cli::Model model{Tiny::config,
                         [](const cli::Execution&, const TrainOptions& options) -> std::unique_ptr<cli::AnyTrainer> {
                           return std::make_unique<Eager>(options);
                         },
-                        nullptr}};
+                        nullptr},
+                       {}};
 
 const std::filesystem::path folder = std::filesystem::temp_directory_path() / "tinygpt-train-ahead";
 

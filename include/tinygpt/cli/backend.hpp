@@ -25,13 +25,14 @@ struct BackendFlags {
 
 inline void add_flags(CLI::App& app, BackendFlags& flags) {
   add_choice<BackendKind>(app, "--backend", "What computes: gpu or cpu", "gpu where one can be used", backends,
-                      [&](BackendKind b) { flags.backend = b; });
+                          [&](BackendKind b) { flags.backend = b; });
   add_choice<Precision>(app, "--precision", "Weights and activations as float32 or bf16",
                         "bf16 where the gpu or the processor multiplies it", config_text::precisions,
                         [&](Precision p) { flags.precision = p; });
   add_number<int>(app, "--device", "Which of several GPUs", "0", zero_or_more_int, [&](int n) { flags.device = n; });
-  add_number<int>(app, "--threads", "Threads of the cpu backend; 0 for all of the machine's; any number gives the same bits",
-                  "0", zero_or_more_int, [&](int n) { flags.threads = n; });
+  add_number<int>(app, "--threads",
+                  "Threads of the cpu backend; 0 for all of the machine's; any number gives the same bits", "0",
+                  zero_or_more_int, [&](int n) { flags.threads = n; });
 }
 
 /// What the user said of the backend, as flags again.
@@ -70,15 +71,22 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
     const Precision precision = gpu.bf16 ? flags.precision.value_or(bf16) : float32;
     const bool too_old = flags.precision == bf16 && !gpu.bf16;
     const std::string word = config_text::word_of(config_text::precisions, precision);
-    return {model.gpu, {flags.threads, precision, flags.device}, gpu, gpu.name + " in " + word,
+    return {model.gpu,
+            {flags.threads, precision, flags.device},
+            gpu,
+            gpu.name + " in " + word,
             "backend: gpu, " + gpu.name + ", " + word + (too_old ? " (this card has no bf16)" : "") + "; " +
                 memory_text(gpu.free) + " of " + memory_text(gpu.total) + " free"};
   }
-  const int threads = flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads =
+      flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const std::string place = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
-  const Precision precision = flags.precision.value_or(model.cpu_multiplies_bf16 ? bf16 : float32);
-  const std::string lacking = model.cpu_multiplies_bf16 ? "" : "; this processor does not multiply bf16";
-  return {&model.cpu, {flags.threads, precision, 0}, std::nullopt, place,
+  const Precision precision = flags.precision.value_or(model.cpu_build.precision());
+  const std::string lacking = model.cpu_build.multiplies_bf16 ? "" : "; this processor does not multiply bf16";
+  return {&model.cpu,
+          {flags.threads, precision, 0},
+          std::nullopt,
+          place,
           "backend: cpu, " + place + ", " + config_text::word_of(config_text::precisions, precision) + " (" +
               (ask ? gpu.why_not.substr(0, gpu.why_not.find(": ")) : "as asked for") + lacking + ")"};
 }

@@ -91,7 +91,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
   const Beginning beginning = first_words(tokenizer, flags.prompt);
 
-  const auto generator = backend.model->generator(backend.how, weights.span());
+  const auto generator = backend.model->generator(backend.how, std::move(weights));
   for (int sample = 0; sample < flags.num_samples; ++sample) {
     if (sample > 0) write_out("--------\n");
     SampleOptions sampling = flags.sampling;

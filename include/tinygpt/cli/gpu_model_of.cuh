@@ -1,6 +1,8 @@
 // A model's type on the gpu backend, for the commands. Twin of cli/model_of.hpp; the programs compile it with nvcc.
 #pragma once
 
+#include <utility>
+
 #include <tinygpt/cli/trainer_of.hpp>
 #include <tinygpt/gpu/gpu.cuh>
 
@@ -23,8 +25,8 @@ template <Architecture M, class E> struct OnGpu {
     return std::make_unique<TrainerOf<M, Context, NumbersIn::foreign_memory>>(options, how.device,
                                                                             train_workspace(how, options.batch_size));
   }
-  static std::unique_ptr<AnyGenerator> generator(const Execution& how, std::span<const float> weights) {
-    return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(weights, how.device,
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(std::move(weights), how.device,
                                                                               gpu::generate_workspace(M::config));
   }
 };
@@ -37,9 +39,9 @@ template <Architecture M> const ModelOnGpu& gpu_model_of() {
                                    return how.precision == bf16 ? Half::trainer(how, options)
                                                                 : Single::trainer(how, options);
                                  },
-                                 [](const Execution& how, std::span<const float> weights) {
-                                   return how.precision == bf16 ? Half::generator(how, weights)
-                                                                : Single::generator(how, weights);
+                                 [](const Execution& how, Arena<float> weights) {
+                                   return how.precision == bf16 ? Half::generator(how, std::move(weights))
+                                                                : Single::generator(how, std::move(weights));
                                  }},
                                 find_gpu};
   return model;

@@ -6,6 +6,7 @@
 
 #include <tinygpt/cli/exit.hpp>
 #include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/model_file.hpp>
@@ -58,7 +59,9 @@ inline std::string tensors_text(const ParamTable& table) {
   return table_text(lines, "llrll");
 }
 
-inline Json info_json(const Program& program, const Config& config) {
+inline Json info_json(const Program& program, const Model& model) {
+  const Config& config = model.config;
+  const Precision precision = model.cpu_build.precision();
   const ParamTable table(config);
   Json tensors = Json::array();
   for (const ParamRow& row : table) {
@@ -79,19 +82,23 @@ inline Json info_json(const Program& program, const Config& config) {
           {"config", file},
           {"parameters", table.param_count()},
           {"train_defaults", options_to_json(program.defaults)},
-          {"train_bytes", train_bytes(config, Batch{batch}, Time{config.ctx})},
+          {"precision", config_text::word_of(config_text::precisions, precision)},
+          {"train_bytes", train_bytes(config, Batch{batch}, Time{config.ctx}, precision)},
           {"train_batch_size", batch},
-          {"generate_bytes", generate_bytes(config)},
+          {"generate_bytes", generate_bytes(config, precision)},
           {"forward_flops_per_token", forward},
           {"train_flops_per_token", 3 * forward},
           {"tensors", tensors}};
 }
 
-inline Exit info(const Program& program, const Config& config, const InfoFlags& flags) {
+inline Exit info(const Program& program, const Model& model, const InfoFlags& flags) {
   if (flags.json) {
-    std::fputs(json_text(info_json(program, config)).c_str(), stdout);
+    std::fputs(json_text(info_json(program, model)).c_str(), stdout);
     return Exit::done;
   }
+  const Config& config = model.config;
+  const CpuBuild& cpu = model.cpu_build;
+  const Precision precision = cpu.precision();
   const ParamTable table(config);
   const TrainOptions& defaults = program.defaults;
   const int batch = defaults.batch_size;
@@ -101,10 +108,11 @@ inline Exit info(const Program& program, const Config& config, const InfoFlags& 
       {"name", program.preset},
       {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")" +
                          (program.label.empty() ? "" : "; the documents say " + program.label)},
-      {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx})) + " with --batch-size " +
-                              std::to_string(batch) + ": weights, gradients, AdamW's moments, activations"},
-      {"memory to generate", memory_text(generate_bytes(config)) + ": weights, activations and " +
-                                 memory_text(kv_cache_bytes(config)) + " of keys and values"},
+      {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx}, precision)) +
+                              " with --batch-size " + std::to_string(batch) +
+                              ": weights, gradients, AdamW's moments, activations"},
+      {"memory to generate", memory_text(generate_bytes(config, precision)) + ": weights, activations and " +
+                                 memory_text(kv_cache_bytes(config, precision)) + " of keys and values"},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) +
                               " to train, at the full context of " + grouped(config.ctx) + " tokens"},
       {"trained by default",
@@ -113,6 +121,9 @@ inline Exit info(const Program& program, const Config& config, const InfoFlags& 
            " sequences a step, " + grouped(defaults.max_iters) + " steps, learning rate " +
            shown(defaults.learning_rate) + " after " + grouped(defaults.warmup_iters) + " of warmup, dropout " +
            shown(defaults.dropout)},
+      {"on the cpu", config_text::word_of(config_text::precisions, precision) + ", with products compiled for " +
+                         cpu.vectors +
+                         (cpu.multiplies_bf16 ? ", which multiply bf16" : ", which do not multiply bf16")},
   };
   std::fputs(table_text(rows, "ll").c_str(), stdout);
   if (flags.tensors) std::printf("\n%s", tensors_text(table).c_str());

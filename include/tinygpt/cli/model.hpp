@@ -10,23 +10,24 @@
 #include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/generate/sampler.hpp>
 #include <tinygpt/io/safetensors.hpp>
+#include <tinygpt/layout/arena.hpp>
 #include <tinygpt/train/trainer.hpp>
 
 namespace tinygpt::cli {
 
 /// How a backend is to do its work.
 struct Execution {
-  int threads = 0;                 ///< of the cpu; 0 for as many as the machine has
-  Precision precision = float32;   ///< of weights and activations
-  int device = 0;                  ///< of the GPUs, as CUDA counts
+  int threads = 0;                ///< of the cpu; 0 for as many as the machine has
+  Precision precision = float32;  ///< of weights and activations
+  int device = 0;                 ///< of the GPUs, as CUDA counts
 };
 
 /// A Trainer of some model on some backend. A virtual call a step costs nothing beside the step.
 class AnyTrainer {
  public:
   virtual ~AnyTrainer() = default;
-  // As Trainer has them; `steps_ahead` is how many more may be submitted, to gain time, before the oldest is reported. `data`
-  // must outlive the trainer and stay as they are.
+  // As Trainer has them; `steps_ahead` is how many more may be submitted, to gain time, before the oldest is reported.
+  // `data` must outlive the trainer and stay as they are.
   virtual void submit(const TokenStream& data) = 0;
   virtual StepReport report() = 0;
   virtual int in_flight() const = 0;
@@ -57,16 +58,16 @@ class AnyGenerator {
 struct ModelOn {
   std::int64_t (*train_workspace)(const Execution&, int batch_size);
   std::unique_ptr<AnyTrainer> (*trainer)(const Execution&, const TrainOptions& options);
-  std::unique_ptr<AnyGenerator> (*generator)(const Execution&, std::span<const float> weights);
+  std::unique_ptr<AnyGenerator> (*generator)(const Execution&, Arena<float> weights);
 };
 
 /// A graphics card, or why there is none to be used.
 struct Gpu {
-  std::string why_not;         ///< empty where there is one
-  std::string name;            ///< "NVIDIA H200"
+  std::string why_not;               ///< empty where there is one
+  std::string name;                  ///< "NVIDIA H200"
   std::int64_t total = 0, free = 0;  ///< bytes of its memory
-  bool bf16 = false;           ///< has matrix units for it
-  double peak_flops = 0;       ///< dense bf16 products per second, a multiply-add counted as two; 0: not known
+  bool bf16 = false;                 ///< has matrix units for it
+  double peak_flops = 0;             ///< dense bf16 products per second, a multiply-add counted as two; 0: not known
 };
 
 /// A model on graphics cards, and the question which there are.
@@ -74,11 +75,20 @@ struct ModelOnGpu : ModelOn {
   Gpu (*find)(int device);
 };
 
+/// What the cpu backend was compiled for.
+struct CpuBuild {
+  const char* vectors = "";      ///< "AVX-512"
+  bool multiplies_bf16 = false;  ///< else that is done in float32, at no gain but memory
+
+  /// What it trains and generates in, unless it is told otherwise.
+  Precision precision() const { return multiplies_bf16 ? bf16 : float32; }
+};
+
 /// What the commands need of a model's type.
 struct Model {
   Config config;
   ModelOn cpu;
-  bool cpu_multiplies_bf16 = false;  ///< else it is done in float32, at no gain but memory
+  CpuBuild cpu_build;
   const ModelOnGpu* gpu = nullptr;  ///< null in a program that was built without CUDA
 };
 

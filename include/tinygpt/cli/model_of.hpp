@@ -1,6 +1,8 @@
 // A model's type on the cpu backend, for the commands.
 #pragma once
 
+#include <utility>
+
 #include <tinygpt/cli/trainer_of.hpp>
 #include <tinygpt/cpu/cpu.hpp>
 
@@ -13,8 +15,8 @@ template <Architecture M, class E> struct OnCpu {
   static std::unique_ptr<AnyTrainer> trainer(const Execution& how, const TrainOptions& options) {
     return std::make_unique<TrainerOf<M, Context, NumbersIn::host_memory>>(options, how.threads);
   }
-  static std::unique_ptr<AnyGenerator> generator(const Execution& how, std::span<const float> weights) {
-    return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(weights, how.threads);
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(std::move(weights), how.threads);
   }
 };
 
@@ -28,10 +30,11 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
                        [](const Execution& how, const TrainOptions& options) {
                          return how.precision == bf16 ? Half::trainer(how, options) : Single::trainer(how, options);
                        },
-                       [](const Execution& how, std::span<const float> weights) {
-                         return how.precision == bf16 ? Half::generator(how, weights) : Single::generator(how, weights);
+                       [](const Execution& how, Arena<float> weights) {
+                         return how.precision == bf16 ? Half::generator(how, std::move(weights))
+                                                      : Single::generator(how, std::move(weights));
                        }};
-  return {M::config, on_cpu, cpu::multiplies_bf16, gpu};
+  return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16}, gpu};
 }
 
 }  // namespace tinygpt::cli

@@ -43,7 +43,7 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   add_flags(import_app, import_flags);
 
   if (!parse(app, std::move(arguments))) return Exit::done;
-  if (info_app.parsed()) return info(program, model.config, info_flags);
+  if (info_app.parsed()) return info(program, model, info_flags);
   if (train_app.parsed()) {
     check(train_flags, program.defaults);
     return train(program, model, train_flags);

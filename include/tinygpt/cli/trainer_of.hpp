@@ -64,17 +64,21 @@ template <Architecture M, class Context, NumbersIn where> class TrainerOf final 
   const TokenStream* ahead_of_ = nullptr;
 };
 
-/// A Generator of M on a backend. Weights that lie elsewhere, or have another type, are copied there.
+/// A Generator of M on a backend. Weights that are to lie elsewhere, or to have another type, are copied there, and
+/// those that came are freed.
 template <Architecture M, class Context, NumbersIn where> class GeneratorOf final : public AnyGenerator {
   using E = typename Context::element;
   static constexpr bool copied = where == NumbersIn::foreign_memory || !std::is_same_v<E, float>;
 
  public:
   template <class... Arguments>
-  explicit GeneratorOf(std::span<const float> weights, Arguments&&... arguments)
+  explicit GeneratorOf(Arena<float> weights, Arguments&&... arguments)
       : ctx_(std::forward<Arguments>(arguments)...),
-        memory_(allocate(ctx_, copied ? static_cast<std::int64_t>(weights.size() * sizeof(E)) : 0)),
-        generator_(ctx_, there(weights)) {}
+        weights_(std::move(weights)),
+        memory_(allocate(ctx_, copied ? weights_.size() * static_cast<std::int64_t>(sizeof(E)) : 0)),
+        generator_(ctx_, there(std::as_const(weights_).span())) {
+    if (copied) weights_ = Arena<float>(0);
+  }
 
   void generate(std::span<const std::int32_t> prompt, int max_new_tokens, const SampleOptions& options,
                 const std::function<bool(std::int32_t)>& emit) override {
@@ -99,6 +103,7 @@ template <Architecture M, class Context, NumbersIn where> class GeneratorOf fina
   }
 
   Context ctx_;
+  Arena<float> weights_;
   decltype(allocate(std::declval<Context&>(), std::int64_t{})) memory_;
   Generator<M, Context> generator_;
 };

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -30,28 +29,24 @@ constexpr std::int64_t panel_floats(int head_dim) { return std::int64_t{panel_sq
 /// above the diagonal, and terms of a sum that are known to be zeros, are left out; adding them would not change a bit.
 enum class Reach { all, diagonal };
 
-/// c (rows, columns) = or += a b, all of them squares; words [depth_begin, depth_end) of the sum, tile by tile:
-/// range(first_row, end_row) returns {column_end, depth_begin, depth_end}.
+/// c (rows, columns) = or += a b, all of them squares, of which rows after the last may be written; words [depth_begin,
+/// depth_end) of the sum, tile by tile: range(first_row, end_row) returns {column_end, depth_begin, depth_end}.
 struct TileRange {
   int column_end, depth_begin, depth_end;
 };
 
 template <class E, int row_stride, int k_stride, class Range>
 void multiply_squares(int rows, const float* a, const float* b, float* c, Accumulate accumulate, Range range) {
-  const auto& kernels = tile_kernels<E, row_stride, k_stride, attention_block>;
   for (int i = 0; i < rows; i += tile_rows) {
     const int count = std::min(tile_rows, rows - i);
     const TileRange tile = range(i, i + count);
-    const std::size_t index = static_cast<std::size_t>(count - 1);
     const float* a_tile = a + i * row_stride + tile.depth_begin * k_stride;
     const float* b_tile = b + tile.depth_begin * attention_block;
     float* c_tile = c + i * attention_block;
-    int j = 0;
-    for (; tile.column_end - j > vector_width; j += tile_columns) {
-      kernels[1][index](tile.depth_end - tile.depth_begin, a_tile, b_tile + j, c_tile + j, attention_block, accumulate);
-    }
-    if (j < tile.column_end) {
-      kernels[0][index](tile.depth_end - tile.depth_begin, a_tile, b_tile + j, c_tile + j, attention_block, accumulate);
+    for (int j = 0; j < tile.column_end; j += tile_columns) {
+      const int vectors = tile.column_end - j > vector_width ? 2 : 1;
+      tile_kernel<E, row_stride, k_stride, attention_block>(count, vectors)(
+          tile.depth_end - tile.depth_begin, a_tile, b_tile + j, c_tile + j, attention_block, accumulate);
     }
   }
 }
@@ -218,9 +213,9 @@ struct SoftmaxState {
   }
 };
 
-/// Online softmax over one more block of keys. Scores, which count times scale, become weights e^(score - largest), 0 from
-/// valid[r] on; shrink[r] is what the row's earlier weights, and so its output, are to be multiplied by. The first block must have a valid key
-/// in every row. Source: Milakov, Gimelshein 2018 (arXiv:1805.02867), algorithm 3.
+/// Online softmax over one more block of keys. Scores, which count times scale, become weights e^(score - largest), 0
+/// from valid[r] on; shrink[r] is what the row's earlier weights, and so its output, are to be multiplied by. The first
+/// block must have a valid key in every row. Source: Milakov, Gimelshein 2018 (arXiv:1805.02867), algorithm 3.
 ///
 /// Rows go vector_width at a time, so that their maxima and sums end up side by side in one vector.
 TINYGPT_CPU_NOINLINE inline void softmax_block(SoftmaxState& state, float* scores, int rows, const int* valid,

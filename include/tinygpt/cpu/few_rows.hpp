@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -21,9 +20,9 @@ inline constexpr int few_rows = 8;
 /// c[i][j] = or += sum_k a[i * a_stride + k] * w[j * w_stride + k],  i < rows, j < columns <= vector_width, in blocks
 /// of `block` words that are summed one by one.
 template <class E, int rows>
-TINYGPT_CPU_NOINLINE void multiply_few_rows(std::int64_t depth, int block, const E* a, std::int64_t a_stride,
-                                            const E* w, std::int64_t w_stride, int columns, float* c,
-                                            std::int64_t c_stride, Accumulate accumulate) {
+TINYGPT_CPU_NOINLINE void multiply_rows(std::int64_t depth, int block, const E* a, std::int64_t a_stride, const E* w,
+                                        std::int64_t w_stride, int columns, float* c, std::int64_t c_stride,
+                                        Accumulate accumulate) {
   constexpr int unit = per_word<E>;
   const std::int64_t words = words_of<E>(depth), whole = depth / unit;
   Floats total[rows] = {};
@@ -64,15 +63,17 @@ TINYGPT_CPU_NOINLINE void multiply_few_rows(std::int64_t depth, int block, const
   unroll<rows>([&](auto i) __attribute__((always_inline)) { store_first(c + i * c_stride, total[i], columns); });
 }
 
+/// For 1 to few_rows rows: four at a time, as w's part is in the cache after the first of them.
 template <class E>
-using FewRowsKernel = void (*)(std::int64_t, int, const E*, std::int64_t, const E*, std::int64_t, int, float*,
-                               std::int64_t, Accumulate);
-
-/// few_rows_kernels[rows - 1].
-template <class E>
-inline constexpr auto few_rows_kernels = []<int... Index>(std::integer_sequence<int, Index...>) {
-  return std::array<FewRowsKernel<E>, few_rows>{multiply_few_rows<E, Index + 1>...};
+void multiply_few_rows(int rows, std::int64_t depth, int block, const E* a, std::int64_t a_stride, const E* w,
+                       std::int64_t w_stride, int columns, float* c, std::int64_t c_stride, Accumulate accumulate) {
+  using Kernel = void (*)(std::int64_t, int, const E*, std::int64_t, const E*, std::int64_t, int, float*, std::int64_t,
+                          Accumulate);
+  static constexpr Kernel kernels[4] = {multiply_rows<E, 1>, multiply_rows<E, 2>, multiply_rows<E, 3>,
+                                        multiply_rows<E, 4>};
+  for (; rows > 0; rows -= 4, a += 4 * a_stride, c += 4 * c_stride) {
+    kernels[std::min(rows, 4) - 1](depth, block, a, a_stride, w, w_stride, columns, c, c_stride, accumulate);
+  }
 }
-(std::make_integer_sequence<int, few_rows>{});
 
 }  // namespace tinygpt::cpu

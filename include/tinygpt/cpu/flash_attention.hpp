@@ -60,7 +60,7 @@ constexpr std::int64_t attention_decode_scratch(int head_dim) {
 /// FLOPs 2 B T (T + 1) Hq Dh. Allocates only where a head is larger than 256.
 template <class E>
 void attention_forward(Workers& ctx, E* y, float* lse, const E* qkv, const AttentionShape& shape,
-                              const AttentionDropout& dropout = {}) {
+                       const AttentionDropout& dropout = {}) {
   using namespace detail;
   const std::int64_t time = shape.time;
   const int query_heads = shape.query_heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
@@ -142,8 +142,8 @@ void attention_forward(Workers& ctx, E* y, float* lse, const E* qkv, const Atten
 
 namespace detail {
 
-/// weights (rows, 64): scores s, which count times scale, become p = e^(s - lse), times the mask m where there is one; slopes dp become the
-/// gradient of s, p (m dp - delta). Zeros from valid[r] on.
+/// weights (rows, 64): scores s, which count times scale, become p = e^(s - lse), times the mask m where there is one;
+/// slopes dp become the gradient of s, p (m dp - delta). Zeros from valid[r] on.
 TINYGPT_CPU_NOINLINE inline void softmax_backward_block(float* scores, float* slopes, int rows, const int* valid,
                                                         float scale, const float* lse, const float* delta,
                                                         const float* factors) {
@@ -251,7 +251,7 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
           float* dq_panel = dq_panels + (g * blocks + i / attention_block) * panel;
           pack_panel_pairs(q_pairs, q_block, stride, rows, head_dim);
           pack_panel_pairs(dy_pairs, dy_block, y_stride, rows, head_dim);
-          if constexpr (per_word<E> > 1) {
+          if constexpr (per_word < E >> 1) {
             pack_panel_rows(q_rows, q_block, stride, rows, head_dim);
             pack_panel_rows(dy_rows, dy_block, y_stride, rows, head_dim);
           }
@@ -268,7 +268,8 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
                                          dk_panel, add, reach);
           multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_rows, slopes, rows), k_pairs, dq_panel,
                               j == 0 ? Accumulate::no : Accumulate::yes, reach);
-          if (i == j) unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, scales);  // no later keys add to it
+          if (i == j)
+            unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, scales);  // no later keys add to it
         }
       }
       unpack_panel(dqkv + k_offset + j * stride, stride, dk_panel, keys, head_dim, scales);
@@ -288,8 +289,8 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
 /// FLOPs 4 n position Hq Dh, bytes 8 position Hkv Dh. Runs on at most Hkv threads where n Hq / Hkv <= 64.
 template <class E>
 void attention_decode(Workers& ctx, E* y, std::int64_t y_stride, const E* q, std::int64_t q_stride,
-                             std::int64_t position, int n, const E* k_cache, const E* v_cache, int query_heads,
-                             int kv_heads, int head_dim) {
+                      std::int64_t position, int n, const E* k_cache, const E* v_cache, int query_heads, int kv_heads,
+                      int head_dim) {
   using namespace detail;
   const int group = query_heads / kv_heads;
   const std::int64_t stride = std::int64_t{kv_heads} * head_dim;

@@ -1,8 +1,8 @@
 // Matrix products of float32 or bf16, summed in float32: C = A B and C += A B, any of A and B transposed.
 //
 // Strategy: a task is a tile of C with its whole sum. It walks k in blocks of block_depth; for each it packs its rows
-// of A once, and runs the microkernel over them and a group of columns of B at a time. Where several tiles lie above one
-// another, B is packed before, by all threads, for all of them.
+// of A once, and runs the microkernel over them and a group of columns of B at a time. Where several tiles lie above
+// one another, B is packed before, by all threads, for all of them.
 //
 // bf16 goes through the same code in words of two numbers (microkernel.hpp). A product that is itself to be in bf16 is
 // summed in scratch and rounded once, when it is whole.
@@ -35,7 +35,9 @@ template <class E> struct Operand {
   Layout layout;
 };
 
-template <class E> Operand<E> as_stored(const E* data, std::int64_t stride) { return {data, stride, Layout::as_stored}; }
+template <class E> Operand<E> as_stored(const E* data, std::int64_t stride) {
+  return {data, stride, Layout::as_stored};
+}
 template <class E> Operand<E> transposed(const E* data, std::int64_t stride) {
   return {data, stride, Layout::transposed};
 }
@@ -50,10 +52,10 @@ namespace detail {
 inline constexpr int block_depth = 256;        // words of k; fixes the rounding, see the top of the file
 inline constexpr int max_block_rows = 384;     // of A in scratch: 384 KiB, more than half of a 1 MiB cache with B's
 inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles pack less
-inline constexpr int max_summed_rows = 96;     // where the tile of C is in scratch too, with 288 KiB
-inline constexpr int max_summed_columns = 768;
+inline constexpr int wide_block_rows = 96;     // of A where a task has many columns
+inline constexpr int max_summed = 96 * 768;    // of C in one task where it is in scratch too: 288 KiB
 inline constexpr std::int64_t max_packed = 1 << 20;  // words of B that are packed for several tiles: 4 MiB
-inline constexpr int group_columns = 64;       // of B in scratch: 64 KiB, used while still warm
+inline constexpr int group_columns = 64;             // of B in scratch: 64 KiB, used while still warm
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
 
@@ -123,10 +125,9 @@ void pack_b(float* to, const Operand<E>& b, std::int64_t k, std::int64_t column,
     constexpr int strip = 16 * per_word<E>;
     for (int k0 = 0; k0 < depth; k0 += strip) {
       for (int j = 0; j < columns; j += tile_columns) {
-        pack_word_rows<tile_columns>(
-            to + static_cast<std::int64_t>(j) * block_depth + k0 / per_word<E> * tile_columns, tile_columns,
-            b.data + (k + k0) * b.stride + column + j, b.stride, std::min(strip, depth - k0),
-            std::min(tile_columns, columns - j), columns - j);
+        pack_word_rows<tile_columns>(to + static_cast<std::int64_t>(j) * block_depth + k0 / per_word<E> * tile_columns,
+                                     tile_columns, b.data + (k + k0) * b.stride + column + j, b.stride,
+                                     std::min(strip, depth - k0), std::min(tile_columns, columns - j), columns - j);
       }
     }
     return;
@@ -141,16 +142,16 @@ void pack_b(float* to, const Operand<E>& b, std::int64_t k, std::int64_t column,
 /// One sliver of packed B times the packed rows of A; depth in words.
 template <class E>
 void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_layout, const float* b, float* c,
-                            std::int64_t c_stride, Accumulate accumulate) {
+                     std::int64_t c_stride, Accumulate accumulate) {
   const int vectors = columns > vector_width ? 2 : 1;
-  const auto& kernels = a_layout == Layout::as_stored ? tile_kernels<E, block_depth, 1, tile_columns>
-                                                      : tile_kernels<E, 1, tile_rows, tile_columns>;
   for (int i = 0; i < rows; i += tile_rows) {
     const int count = std::min(tile_rows, rows - i);
-    const TileKernel kernel = kernels[static_cast<std::size_t>(vectors - 1)][static_cast<std::size_t>(count - 1)];
+    const TileKernel kernel = a_layout == Layout::as_stored
+                                  ? tile_kernel<E, block_depth, 1, tile_columns>(count, vectors)
+                                  : tile_kernel<E, 1, tile_rows, tile_columns>(count, vectors);
     const float* a_tile = a + packed_rows(i);
     float* c_tile = c + i * c_stride;
-    if (columns == vectors * vector_width) {
+    if (columns == vectors * vector_width && count % tile_step == 0) {
       kernel(depth, a_tile, b, c_tile, c_stride, accumulate);
       continue;
     }
@@ -168,10 +169,8 @@ void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_
 }  // namespace detail
 
 /// Floats of each thread's scratch that a product takes, rounded to bf16 or not.
-inline constexpr std::int64_t gemm_scratch =
-    std::int64_t{detail::group_columns} * detail::block_depth +
-    std::max(detail::packed_rows(detail::max_block_rows),
-             detail::packed_rows(detail::max_summed_rows) + detail::max_summed_rows * detail::max_summed_columns);
+inline constexpr std::int64_t gemm_scratch = std::int64_t{detail::group_columns} * detail::block_depth +
+                                             detail::packed_rows(detail::max_block_rows) + detail::max_summed;
 
 /// Floats of shared scratch that it takes at most.
 inline constexpr std::int64_t gemm_shared_scratch = detail::max_packed;
@@ -215,8 +214,8 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
       const std::int64_t stride = in_place ? c_stride : unit;
       for (std::int64_t j = begin; j < end; j += vector_width) {
         const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
-        few_rows_kernels<E>[static_cast<std::size_t>(m - 1)](k, block_depth, a.data, a.stride, b.data + j * b.stride,
-                                                             b.stride, columns, out + (j - begin), stride, accumulate);
+        multiply_few_rows(static_cast<int>(m), k, block_depth, a.data, a.stride, b.data + j * b.stride, b.stride,
+                          columns, out + (j - begin), stride, accumulate);
       }
       if constexpr (ends) {
         for (std::int64_t i = 0; i < m; ++i) finish(i, begin, end, out + i * stride);
@@ -225,12 +224,13 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
     return;
   }
   ctx.reserve_scratch(gemm_scratch);
-  constexpr int max_rows = in_place ? max_block_rows : max_summed_rows;
-  constexpr int max_columns = in_place ? max_block_columns : max_summed_columns;
   constexpr int block = block_depth * per_word<E>;  // numbers of k
   const std::int64_t column_words = divide_up(k, block) * block_depth;
   const std::int64_t packable = max_packed / std::max<std::int64_t>(column_words, 1) / group_columns * group_columns;
-  const bool shared = m > max_rows && k > 0 && packable > 0;
+  const bool shared = m > wide_block_rows && k > 0 && packable > 0;
+  // Where C is summed in scratch, tiles are wide if B is packed, to pack A less, and else high, to pack B less.
+  const int max_rows = in_place || !shared ? max_block_rows : wide_block_rows;
+  const int max_columns = in_place ? max_block_columns : max_summed / max_rows;
   // All of C, or as many of its columns as can be packed at once.
   const std::int64_t strip = shared ? std::min(divide_up(n, group_columns) * group_columns, packable) : n;
   float* const packed = shared ? ctx.shared_scratch(strip * column_words) : nullptr;
@@ -243,7 +243,8 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
       const std::int64_t groups = divide_up(width, group_columns);
       ctx.parallel_for(static_cast<int>(groups * divide_up(k, block)), [&](int task, int) {
         const std::int64_t p = task / groups, column = task % groups * group_columns;
-        pack_b(place(p, column), b, p * block, left + column, static_cast<int>(std::min<std::int64_t>(block, k - p * block)),
+        pack_b(place(p, column), b, p * block, left + column,
+               static_cast<int>(std::min<std::int64_t>(block, k - p * block)),
                static_cast<int>(std::min<std::int64_t>(group_columns, width - column)));
       });
     }
@@ -267,7 +268,8 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
           const int group = std::min(group_columns, columns - j0);
           if (!shared) pack_b(packed_b, b, k0, left + column + j0, depth, group);
           for (int j = 0; j < group; j += tile_columns) {
-            const float* sliver = shared ? place(k0 / block, column + j0 + j) : packed_b + std::int64_t{j} * block_depth;
+            const float* sliver =
+                shared ? place(k0 / block, column + j0 + j) : packed_b + std::int64_t{j} * block_depth;
             multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout, sliver,
                                tile + j0 + j, stride, add);
           }

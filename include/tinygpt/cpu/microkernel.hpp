@@ -4,7 +4,6 @@
 // position; so an element has the same bits whichever tile computes it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -16,7 +15,10 @@ namespace tinygpt::cpu {
 enum class Accumulate { no, yes };
 
 /// Rows and columns of the largest tile: as many accumulators as leave registers for two vectors of b and one of a.
+/// There are kernels for thirds of its rows; who has another number of rows rounds it up, and leaves what comes of the
+/// others.
 inline constexpr int tile_rows = vector_width == 16 ? 12 : 6;
+inline constexpr int tile_step = tile_rows / 3;
 inline constexpr int tile_columns = 2 * vector_width;
 
 /// Does the machine multiply bf16 itself, twice as fast as float? (AVX512_BF16; elsewhere it is done in float.)
@@ -68,8 +70,9 @@ TINYGPT_CPU_NOINLINE void multiply_tile(std::int64_t depth, const float* a, cons
     unroll<vectors>([&](auto v) __attribute__((always_inline)) { b_row[v] = load(b + v * vector_width); });
     unroll<rows>([&](auto i) __attribute__((always_inline)) {
       const Floats a_element = broadcast_word<E>(a + i * row_stride);
-      unroll<vectors>(
-          [&](auto v) __attribute__((always_inline)) { sum[i][v] = multiply_add<E>(a_element, b_row[v], sum[i][v]); });
+      unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+        sum[i][v] = multiply_add<E>(a_element, b_row[v], sum[i][v]);
+      });
     });
   }
   unroll<rows>([&](auto i) __attribute__((always_inline)) {
@@ -82,14 +85,15 @@ TINYGPT_CPU_NOINLINE void multiply_tile(std::int64_t depth, const float* a, cons
 
 using TileKernel = void (*)(std::int64_t, const float*, const float*, float*, std::int64_t, Accumulate);
 
-/// kernels[vectors - 1][rows - 1], for one layout of a and b.
-template <class E, int row_stride, int k_stride, int b_stride>
-inline constexpr std::array<std::array<TileKernel, tile_rows>, 2> tile_kernels = [
-]<int... Index>(std::integer_sequence<int, Index...>) {
-  return std::array<std::array<TileKernel, tile_rows>, 2>{
-      {{multiply_tile<E, Index + 1, 1, row_stride, k_stride, b_stride>...},
-       {multiply_tile<E, Index + 1, 2, row_stride, k_stride, b_stride>...}}};
+/// The kernel for at least so many rows, and 1 or 2 vectors of columns, of one layout of a and b.
+template <class E, int row_stride, int k_stride, int b_stride> TileKernel tile_kernel(int rows, int vectors) {
+  static constexpr TileKernel kernels[3][2] = {{multiply_tile<E, tile_step, 1, row_stride, k_stride, b_stride>,
+                                                multiply_tile<E, tile_step, 2, row_stride, k_stride, b_stride>},
+                                               {multiply_tile<E, 2 * tile_step, 1, row_stride, k_stride, b_stride>,
+                                                multiply_tile<E, 2 * tile_step, 2, row_stride, k_stride, b_stride>},
+                                               {multiply_tile<E, tile_rows, 1, row_stride, k_stride, b_stride>,
+                                                multiply_tile<E, tile_rows, 2, row_stride, k_stride, b_stride>}};
+  return kernels[(rows - 1) / tile_step][vectors - 1];
 }
-(std::make_integer_sequence<int, tile_rows>{});
 
 }  // namespace tinygpt::cpu

@@ -65,12 +65,11 @@ void adamw(BasicContext<E>& ctx, std::type_identity_t<std::span<E>> weights, std
     });
   };
   const auto kept = static_cast<float>(1 - now.learning_rate * now.weight_decay);
-  for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()),
-                          [&](int, std::int64_t first, std::int64_t last) {
-                            const std::int64_t middle = std::clamp(now.decay_end, first, last);
-                            update(first, middle, kept);
-                            update(middle, last, 1.0f);
-                          });
+  for_arena_parts(ctx, static_cast<std::int64_t>(weights.size()), [&](int, std::int64_t first, std::int64_t last) {
+    const std::int64_t middle = std::clamp(now.decay_end, first, last);
+    update(first, middle, kept);
+    update(middle, last, 1.0f);
+  });
 }
 
 }  // namespace tinygpt::cpu

@@ -36,19 +36,22 @@ void pack_transposed_strip(float* to, std::int64_t to_stride, const E* from, std
                            int columns) {
   const int words = words_of<E>(columns), whole = columns / per_word<E>;
   int c = 0;
-  if (rows == vector_width) {
-    for (; c + vector_width <= whole; c += vector_width) {
+  if (rows == vector_width && whole >= vector_width) {
+    while (c < whole) {
+      c = std::min(c, whole - vector_width);  // the last square may overlap the one before it
       Floats square[vector_width];
       unroll<vector_width>([&](auto r) __attribute__((always_inline)) {
         square[r] = load_words(from + r * from_stride + c * per_word<E>);
       });
       transpose(square);
       unroll<vector_width>([&](auto r) __attribute__((always_inline)) { store(to + (c + r) * to_stride, square[r]); });
+      c += vector_width;
     }
   }
   for (; c < words; ++c) {
     float* row = to + c * to_stride;
-    for (int r = 0; r < rows; ++r) row[r] = word_at(from + r * from_stride + c * per_word<E>, columns - c * per_word<E>);
+    for (int r = 0; r < rows; ++r)
+      row[r] = word_at(from + r * from_stride + c * per_word<E>, columns - c * per_word<E>);
     for (int r = rows; r < vector_width; ++r) row[r] = 0;
   }
 }
@@ -59,7 +62,11 @@ void pack_rows(float* to, std::int64_t to_stride, const E* from, std::int64_t fr
   const int words = words_of<E>(columns), whole = columns / per_word<E>;
   for (int r = 0; r < rows; ++r, to += to_stride, from += from_stride) {
     int c = 0;
-    for (; c + vector_width <= whole; c += vector_width) store(to + c, load_words(from + c * per_word<E>));
+    while (c < whole && whole >= vector_width) {
+      c = std::min(c, whole - vector_width);  // the last vector may overlap the one before it
+      store(to + c, load_words(from + c * per_word<E>));
+      c += vector_width;
+    }
     for (; c < words; ++c) to[c] = word_at(from + c * per_word<E>, columns - c * per_word<E>);
   }
 }
@@ -86,15 +93,16 @@ TINYGPT_CPU_INLINE Floats words_of_rows(const bfloat16* row, std::int64_t stride
 
 }  // namespace detail
 
-/// to[p * to_stride + j] = the word of the p-th row, or pair of rows, of `from` in column j, j < columns <= width; zeros
-/// in the columns after them. Of each row `readable` >= columns numbers may be read; `to` may be written up to a whole
-/// vector beyond its last row.
+/// to[p * to_stride + j] = the word of the p-th row, or pair of rows, of `from` in column j, j < columns <= width;
+/// zeros in the columns after them. Of each row `readable` >= columns numbers may be read; `to` may be written up to a
+/// whole vector beyond its last row.
 template <int width, class E>
 void pack_word_rows(float* to, std::int64_t to_stride, const E* from, std::int64_t stride, int rows, int columns,
                     std::int64_t readable) {
   // A tile whose width is no whole number of vectors is read beyond, where there is something: the next row of `to`
   // overwrites what is too much.
-  const int whole = columns == width && readable >= width + vector_width ? width : columns / vector_width * vector_width;
+  const int whole =
+      columns == width && readable >= width + vector_width ? width : columns / vector_width * vector_width;
   for (int k = 0; k < rows; k += per_word<E>, to += to_stride, from += per_word<E> * stride) {
     const bool both = k + 1 < rows;
     int j = 0;

@@ -18,10 +18,13 @@ namespace tinygpt::cpu {
 
 #if defined(__AVX512F__)
 inline constexpr int vector_width = 16;
+inline constexpr const char* vector_name = "AVX-512";
 #elif defined(__AVX__)
 inline constexpr int vector_width = 8;
+inline constexpr const char* vector_name = "AVX";
 #else
 inline constexpr int vector_width = 4;
+inline constexpr const char* vector_name = "vectors of 128 bits";
 #endif
 
 typedef float Floats __attribute__((vector_size(vector_width * sizeof(float))));
@@ -89,8 +92,8 @@ TINYGPT_CPU_INLINE Floats sqrt(Floats x) {
 #endif
 }
 
-/// Words with the lanes of `low` as their lower halves and those of `high` as their upper ones: a shuffle, as g++ 12 takes
-/// conversions of 16-bit lanes to pieces.
+/// Words with the lanes of `low` as their lower halves and those of `high` as their upper ones: a shuffle, as g++ 12
+/// takes conversions of 16-bit lanes to pieces.
 TINYGPT_CPU_INLINE Words joined(Halves low, Halves high) {
   return [&]<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
     return std::bit_cast<Words>(__builtin_shufflevector(low, high, (Index / 2 + (Index % 2) * vector_width)...));
@@ -145,7 +148,9 @@ TINYGPT_CPU_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
 
 /// 0, 1, 2, ...
 TINYGPT_CPU_INLINE Ints iota() {
-  return []<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) { return Ints{Index...}; }
+  return []<int... Index>(std::integer_sequence<int, Index...>) __attribute__((always_inline)) {
+    return Ints{Index...};
+  }
   (std::make_integer_sequence<int, vector_width>{});
 }
 
