@@ -59,7 +59,8 @@ static_assert(Normed<Norm<rms, 1e-5>>::config.qk_norm_eps() == 1e-5);
 static_assert(Normed<Norm<layer, 1e-3>>::config.qk_norm_eps() == 1e-6);
 static_assert(Normed<Norm<rms, 1e-5f>>::config == Normed<Norm<rms, 1e-5>>::config);
 static_assert(Normed<Norm<rms, 9.999999747378752e-06>>::config.norm_eps == 1e-5);
-static_assert(plain_norm_eps(9.999999960041972e-13) == 1e-12 && plain_norm_eps(0.10000000149011612) > 0.1);
+static_assert(plain_norm_eps(9.999999960041972e-13) == 1e-12 && plain_norm_eps(0.10000000149011612) == 0.1);
+static_assert(norm_eps_fits(1e-12) && norm_eps_fits(0.1) && !norm_eps_fits(0.999e-12) && !norm_eps_fits(0.1001));
 static_assert(plain_norm_eps(1.2345678e-7) == 1.2345678e-7 && plain_norm_eps(2.5e-12) == 2.5e-12);
 static_assert(std::is_same_v<Norm<rms>, Norm<rms, 1e-6>> && Normed<Norm<rms>>::config != Normed<Norm<rms, 1e-5>>::config);
 

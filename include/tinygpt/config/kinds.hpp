@@ -56,9 +56,13 @@ inline constexpr None none{};
 constexpr double default_norm_eps(NormKind kind) { return kind == NormKind::layer ? 1e-5 : 1e-6; }
 
 /// Less vanishes in float32 beside what is normalised, more would be no small change of it.
-inline constexpr double least_norm_eps = 1e-12, most_norm_eps = 0.1;
+inline constexpr float least_norm_eps = 1e-12f, most_norm_eps = 0.1f;
 
-constexpr bool norm_eps_fits(double eps) { return eps >= least_norm_eps && eps <= most_norm_eps; }
+constexpr bool norm_eps_fits(double eps) {
+  if (!(eps > 0 && eps < 1)) return false;  // a float cannot have every double
+  const auto narrow = static_cast<float>(eps);
+  return narrow >= least_norm_eps && narrow <= most_norm_eps;
+}
 
 /// The decimal of fewest digits that is the same number in float32, where norms are computed and some files keep it:
 /// 9.999999747378752e-06, which is what float32 makes of 1e-5, is 1e-5. So epsilons are equal where norms are.
