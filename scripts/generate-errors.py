@@ -40,6 +40,10 @@ WHY = {
     "is_given_once": ("The same option stands there twice, so one of the two would be ignored in silence.",
                       "Remove the one that you do not want."),
     "is_positive": ("A size is zero or negative.", "Give 1 or more; the option is named beside the sentence."),
+    "norm_epsilon_is_small": ("The second argument of `Norm` is not what is added to a mean of squares: zero, negative, or so "
+                              "large that it would change what is normalised.",
+                              "Write the number of the model's configuration, such as `Norm<rms, 1e-5>` for Llama 3, or "
+                              "leave it out: 1e-5 for `layer`, 1e-6 for `rms`."),
     "heads_divide_embd": ("The width does not split into heads of equal, whole size.",
                           "Take the nearest multiple: for `Heads<12>`, `Embd<768>` or `Embd<780>` instead of `Embd<770>`. "
                           "Or free the head size from the width with `HeadDim<64>`."),

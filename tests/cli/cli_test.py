@@ -120,7 +120,7 @@ class HelpAndInfo(Case):
         facts = json.loads(run("info", "--json").stdout)
         self.assertEqual(facts["type"], "GPT<Layers<4>, Embd<192>, Heads<4>, Ctx<128>, Vocab<256>>")
         self.assertEqual(set(facts["architecture"]), {"layers", "embd", "query_heads", "kv_heads", "ctx", "head_dim", "vocab",
-                                                      "ffn", "activation", "norm", "positions", "rope_base", "qk_norm",
+                                                      "ffn", "activation", "norm", "norm_eps", "positions", "rope_base", "qk_norm",
                                                       "bias", "head"})
 
     def test_version(self):

@@ -138,7 +138,7 @@ class Params(Case):
             by_file = self.json("params", "--config", self.config(json.dumps(config)))
             flags = []
             for key in ("n_layer", "n_embd", "n_head", "n_kv_head", "ffn_hidden", "block_size", "vocab_size", "mlp_type",
-                        "norm_type", "pos_encoding", "rope_theta"):
+                        "norm_type", "norm_eps", "pos_encoding", "rope_theta"):
                 flags += ["--" + key.replace("_", "-"), config[key]]
             flags += ["--qk-norm"] * config["qk_norm"] + ["--bias"] * config["bias"]
             flags += ["--untied"] * (not config["tie_weights"])

@@ -14,5 +14,5 @@ using Width = Embd<768>;
 void f(reference::Context<float>& ctx, Tensor<float, Batch<>, Time<>, Embd<768>> y, Tensor<float, Batch<>, Time<>> stat,
        Tensor<const float, Batch<>, Time<>, Embd<768>> x, Tensor<const float, Width> weight,
        Tensor<const float, Embd<768>> bias) {
-  reference::norm<layer>(ctx, y, stat, stat, x, weight, bias);
+  reference::norm<layer>(ctx, y, stat, stat, x, weight, bias, 1e-5);
 }

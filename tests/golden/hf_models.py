@@ -24,9 +24,14 @@ LLAMA = dict(num_hidden_layers=2, hidden_size=36, num_attention_heads=3, num_key
 QWEN3 = dict(num_hidden_layers=3, hidden_size=24, num_attention_heads=2, num_key_value_heads=2, head_dim=12,
              intermediate_size=64, max_position_embeddings=80, vocab_size=99, tie_word_embeddings=True,
              rms_norm_eps=1e-6, bos_token_id=None, eos_token_id=None)
+# Llama 2 and 3 have this epsilon.
+LLAMA_EPSILON = dict(num_hidden_layers=1, hidden_size=24, num_attention_heads=2, num_key_value_heads=1,
+                     intermediate_size=64, max_position_embeddings=80, vocab_size=60, tie_word_embeddings=True,
+                     rms_norm_eps=1e-5, bos_token_id=None, eos_token_id=None)
 # In the three ways in which people save them: as one file, in shards, in 16 bits.
 MODELS = {"gpt2_some_biases": (transformers.GPT2Config, GPT2, "5GB", torch.float32),
           "llama_wide_heads": (transformers.LlamaConfig, LLAMA, "60KB", torch.float32),
+          "llama_epsilon": (transformers.LlamaConfig, LLAMA_EPSILON, "5GB", torch.float32),
           "qwen3_full": (transformers.Qwen3Config, QWEN3, "5GB", torch.bfloat16)}
 
 

@@ -14,6 +14,8 @@ using gpt2_some_biases =
     GPT<Layers<1>, Embd<32>, Heads<1>, Ctx<80>, Vocab<131>, Activation<gelu_tanh>, Bias<attn_in | ffn>>;
 using llama_wide_heads = GPT<Layers<2>, Embd<36>, Heads<3, 1>, Ctx<80>, HeadDim<20>, Vocab<101>, Activation<swiglu>,
                              Norm<rms>, Positions<rope>>;
+using llama_epsilon =
+    GPT<Layers<1>, Embd<24>, Heads<2, 1>, Ctx<80>, Vocab<60>, Activation<swiglu>, Norm<rms, 1e-5>, Positions<rope>>;
 using qwen3_full =
     GPT<Layers<3>, Embd<24>, Heads<2>, Ctx<80>, Vocab<99>, Activation<swiglu>, Norm<rms>, QkNorm, Positions<rope>>;
 
@@ -39,5 +41,6 @@ template <class M> void check(const char* name) {
 TEST_CASE("models that transformers wrote give its logits") {
   check<gpt2_some_biases>("gpt2_some_biases");
   check<llama_wide_heads>("llama_wide_heads");
+  check<llama_epsilon>("llama_epsilon");
   check<qwen3_full>("qwen3_full");
 }

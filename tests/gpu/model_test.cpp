@@ -23,7 +23,7 @@ using Factory =
     GPT<Layers<1>, Embd<40>, Heads<2>, Ctx<33>, Vocab<50>, Bias<all | head>, Activation<relu>, Head<untied>>;
 using Modern = GPT<Layers<2>, Embd<64>, Heads<4, 2>, Ctx<48>, Ffn<96>, Vocab<80>, Norm<rms>, Positions<rope>,
                    Activation<swiglu>, QkNorm>;
-using Consumer = GPT<Layers<2>, Embd<96>, Heads<3, 1>, Ctx<20>, Ffn<128>, Vocab<64>, Norm<rms>, Positions<rope>,
+using Consumer = GPT<Layers<2>, Embd<96>, Heads<3, 1>, Ctx<20>, Ffn<128>, Vocab<64>, Norm<rms, 0.05>, Positions<rope>,
                      Activation<swiglu>>;
 
 /// Random windows of random tokens.

@@ -53,9 +53,9 @@ template <class E, int Q, int KV, int D> void compare(const Case& c) {
   const Tensor<const double, Heads, Cols> w(identity.data());
 
   gpu::qkv_rows(ctx, rows(y.gpu()), rows(raw.gpu()), stat(rstd.gpu()), vector(q_norm.gpu()), vector(k_norm.gpu()),
-                table(rope.gpu()), Deferred<int>(-5, first.data()));
+                table(rope.gpu()), Deferred<int>(-5, first.data()), 0.02);
   reference::qkv(exact, rows(y.exact()), rows(raw.exact()), stat(rstd.exact()), x_rows(projection.exact()), w, {},
-                 vector(q_norm.exact()), vector(k_norm.exact()), table(rope.exact()), c.first_position);
+                 vector(q_norm.exact()), vector(k_norm.exact()), table(rope.exact()), c.first_position, 0.02);
   CHECK(y.error() <= tolerance<E>(D));
   CHECK(rstd.error() <= tolerance<float>(D));
   CHECK(raw.error() == 0);

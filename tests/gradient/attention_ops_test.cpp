@@ -19,7 +19,7 @@ struct QkvRun {
     if (rotates) rope.resize(Length * D), fill_rope(ctx, table(), 100);
     reference::qkv(ctx, tokens<Rows>(y), saved(), tokens<PerHead<Q + KV>>(rstd), tokens<Embd<C>>(in[0]),
                    parameter<Rows, Embd<C>>(in[1]), parameter<Rows>(in[2]), parameter<HeadDim<D>>(in[3]),
-                   parameter<HeadDim<D>>(in[4]), read(table()), 0);
+                   parameter<HeadDim<D>>(in[4]), read(table()), 0, 0.02);
   }
   auto table() { return Tensor<S, Ctx<Length>, HeadDim<D>>(rope.empty() ? nullptr : rope.data()); }
   auto saved() {

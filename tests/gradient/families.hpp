@@ -20,6 +20,7 @@ using gpt2_family = std::tuple<
     Small<12, Heads<2, 2>, Bias<ffn>, Positions<none>, Activation<gelu_tanh>, Ffn<12>>,       //
     Small<12, Heads<4, 2>, Bias<all>, QkNorm, Ffn<10>>,                                       //
     Small<8, Heads<2, 1>, Norm<rms>, Bias<all>, Activation<gelu>>,                            //
+    Small<8, Heads<2>, Norm<layer, 0.05>, QkNorm, Bias<all>, Activation<gelu_tanh>>,          //
     Small<8, Heads<4, 2>, Bias<head>, Positions<rope>, Activation<gelu_tanh>, HeadDim<4>>>;   //
 
 using llama_family = std::tuple<
@@ -31,6 +32,7 @@ using llama_family = std::tuple<
     Small<8, Heads<4, 4>, HeadDim<6>, Norm<rms>, Positions<rope>, Activation<relu>, QkNorm, Bias<attn_out>>,    //
     Small<8, Heads<2, 1>, Norm<layer>, Positions<rope>, Activation<swiglu>, QkNorm, Bias<all | head>>,          //
     Small<8, Heads<4, 2>, HeadDim<5>, Norm<rms>, Positions<none>, Activation<swiglu>, QkNorm, Bias<head>>,      //
+    Small<8, Heads<4, 2>, Norm<rms, 0.05>, Positions<rope>, Activation<swiglu>, QkNorm>,                        //
     Small<8, Heads<2, 2>, Norm<rms>, Positions<learned>, Activation<swiglu>, Bias<attn_in | attn_out>>>;        //
 
 }  // namespace tinygpt::test

@@ -44,6 +44,8 @@ TEST_CASE("the gradient of the embedding agrees with dual numbers, repeated toke
 
 // Norms.
 
+constexpr double eps = 0.02;  // large enough to be seen in a gradient
+
 /// Outputs of residual_norm: the normed tensor, then the residual stream itself.
 template <NormKind K, int C, class S>
 struct NormRun {
@@ -53,7 +55,7 @@ struct NormRun {
     reference::Context<S> ctx;
     reference::residual_norm<K>(ctx, tokens<Embd<C>>(normed), tokens<Embd<C>>(residual), statistics(mean),
                                 statistics(rstd), tokens<Embd<C>>(in[0]), tokens<Embd<C>>(in[1]),
-                                parameter<Embd<C>>(in[2]), parameter<Embd<C>>(in[3]), dropout);
+                                parameter<Embd<C>>(in[2]), parameter<Embd<C>>(in[3]), dropout, eps);
   }
 };
 
@@ -108,7 +110,7 @@ TEST_CASE("a norm alone gives what the residual addition and norm gives for a br
   std::vector<double> y(N * C), mean(N), rstd(N);
   reference::Context<double> ctx;
   reference::norm<layer>(ctx, tokens<Embd<C>>(y), statistics(mean), statistics(rstd), tokens<Embd<C>>(in[0]),
-                         parameter<Embd<C>>(in[2]), parameter<Embd<C>>(in[3]));
+                         parameter<Embd<C>>(in[2]), parameter<Embd<C>>(in[3]), eps);
   CHECK(y == both.normed);
   CHECK(mean == both.mean);
   CHECK(rstd == both.rstd);

@@ -31,6 +31,7 @@ import transformers
 
 torch.manual_seed(1)
 torch.set_num_threads(1)
+transformers.utils.logging.disable_progress_bar()
 
 # Roundings of float32 in sums of some hundred terms and logits of size 1 to 10; the last are of losses near 5.
 LOGITS, GRADIENT, LOSS = 1e-4, 1e-5, 1e-5

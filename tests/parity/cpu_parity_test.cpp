@@ -141,6 +141,13 @@ TEST_CASE("the cpu backend agrees with the reference: LayerNorm with RoPE and Sw
   sweep<GPT<Layers<1>, Embd<80>, Heads<2, 1>, HeadDim<80>, Ctx<67>, Vocab<131>, Positions<rope>, Activation<swiglu>,
             Bias<all | head>>>(7000);
 }
+TEST_CASE("the cpu backend agrees with the reference: an epsilon that is seen, in RMSNorm and QK-norm") {
+  sweep<GPT<Layers<2>, Embd<24>, Heads<4, 2>, Ctx<33>, Vocab<41>, Norm<rms, 0.05>, Positions<rope>, Activation<swiglu>,
+            QkNorm>>(10'000);
+}
+TEST_CASE("the cpu backend agrees with the reference: an epsilon that is seen, in LayerNorm, and not in QK-norm") {
+  sweep<GPT<Layers<1>, Embd<33>, Heads<3>, Ctx<20>, Vocab<19>, Norm<layer, 0.05>, QkNorm>>(11'000);
+}
 TEST_CASE("the cpu backend agrees with the reference: one head of four numbers, a two-word vocabulary") {
   sweep<GPT<Layers<1>, Embd<4>, Heads<1>, Ctx<17>, Vocab<2>, Ffn<3>, Bias<all>, Norm<rms>>>(8000);
 }

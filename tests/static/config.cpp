@@ -40,16 +40,29 @@ constexpr bool every_rotation(Config expected) {
   }
 }
 using Forwards = GPT<Layers<3>, Embd<96>, Heads<6, 2>, Ctx<40>, HeadDim<32>, Vocab<500>, Ffn<200>, Activation<swiglu>,
-                     Norm<rms>, Positions<rope, 50'000>, QkNorm, Bias<attn_in | ffn>, Head<untied>>;
-using Backwards = GPT<Head<untied>, Bias<attn_in | ffn>, QkNorm, Positions<rope, 50'000>, Norm<rms>, Activation<swiglu>,
+                     Norm<rms, 1e-5>, Positions<rope, 50'000>, QkNorm, Bias<attn_in | ffn>, Head<untied>>;
+using Backwards = GPT<Head<untied>, Bias<attn_in | ffn>, QkNorm, Positions<rope, 50'000>, Norm<rms, 1e-5>, Activation<swiglu>,
                       Ffn<200>, Vocab<500>, HeadDim<32>, Ctx<40>, Heads<6, 2>, Embd<96>, Layers<3>>;
 static_assert(Forwards::config == Backwards::config);
-static_assert(Forwards::config == Config{3, 96, 6, 2, 40, 32, 500, 200, swiglu, rms, rope, 50'000, true,
+static_assert(Forwards::config == Config{3, 96, 6, 2, 40, 32, 500, 200, swiglu, rms, 1e-5, rope, 50'000, true,
                                          attn_in | BiasSet::ffn, untied});
 static_assert(every_rotation<13, Layers<3>, Embd<96>, Heads<6, 2>, Ctx<40>, HeadDim<32>, Vocab<500>, Ffn<200>,
-                             Activation<swiglu>, Norm<rms>, Positions<rope, 50'000>, QkNorm, Bias<attn_in | ffn>,
+                             Activation<swiglu>, Norm<rms, 1e-5>, Positions<rope, 50'000>, QkNorm, Bias<attn_in | ffn>,
                              Head<untied>>(Forwards::config));
 static_assert(Forwards::param_count == Backwards::param_count);
+
+// The epsilon of norms: the kind's own, unless another is given. QK-norm is an RMSNorm.
+template <class... Norms> using Normed = GPT<Layers<1>, Embd<8>, Heads<2>, Ctx<4>, Norms...>;
+static_assert(Normed<>::config.norm_eps == 1e-5 && Normed<Norm<rms>>::config.norm_eps == 1e-6);
+static_assert(Normed<Norm<layer, 1e-6>>::config.norm_eps == 1e-6 && Normed<Norm<rms, 1e-5>>::config.norm_eps == 1e-5);
+static_assert(Normed<Norm<rms, 1e-5>>::config.qk_norm_eps() == 1e-5);
+static_assert(Normed<Norm<layer, 1e-3>>::config.qk_norm_eps() == 1e-6);
+static_assert(Normed<Norm<rms, 1e-5f>>::config == Normed<Norm<rms, 1e-5>>::config);
+static_assert(Normed<Norm<rms, 9.999999747378752e-06>>::config.norm_eps == 1e-5);
+static_assert(plain_norm_eps(9.999999960041972e-13) == 1e-12 && plain_norm_eps(0.10000000149011612) == 0.1);
+static_assert(norm_eps_fits(1e-12) && norm_eps_fits(0.1) && !norm_eps_fits(0.999e-12) && !norm_eps_fits(0.1001));
+static_assert(plain_norm_eps(1.2345678e-7) == 1.2345678e-7 && plain_norm_eps(2.5e-12) == 2.5e-12);
+static_assert(std::is_same_v<Norm<rms>, Norm<rms, 1e-6>> && Normed<Norm<rms>>::config != Normed<Norm<rms, 1e-5>>::config);
 
 // Code may ask.
 static_assert(Architecture<Forwards> && !Architecture<int>);

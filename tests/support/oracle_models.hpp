@@ -13,7 +13,7 @@ namespace tinygpt::test {
 
 // clang-format off
 /// Numbered from 0. The first four are GPT-2's shape, of which the first is one that llm.c knows; then Llama's, Qwen3's;
-/// the last three are nobody's.
+/// three that are nobody's; the last two have epsilons that are seen in the logits.
 using OracleModels = std::tuple<
     GPT<Layers<2>, Embd<32>, Heads<4>, Ctx<16>, Vocab<61>, Bias<all>, Activation<gelu_tanh>>,
     GPT<Layers<1>, Embd<24>, Heads<3>, Ctx<9>, Vocab<130>, Bias<all>, Activation<gelu_tanh>>,
@@ -28,7 +28,9 @@ using OracleModels = std::tuple<
     GPT<Layers<2>, Embd<16>, Heads<4, 4>, HeadDim<6>, Ctx<8>, Vocab<29>, Norm<rms>, Positions<rope, 1000000>, Activation<swiglu>, QkNorm, Bias<attn_in | attn_out>>,
     GPT<Layers<2>, Embd<20>, Heads<4, 2>, HeadDim<6>, Ctx<16>, Vocab<61>, Positions<rope>, Bias<all | head>>,
     GPT<Layers<2>, Embd<32>, Heads<4, 2>, Ctx<16>, Vocab<61>, Norm<rms>, Positions<none>, Activation<relu>, QkNorm>,
-    GPT<Layers<1>, Embd<12>, Heads<2>, HeadDim<10>, Ctx<11>, Vocab<50>, Norm<rms>, Activation<swiglu>, QkNorm, Bias<ffn>, Head<untied>>>;
+    GPT<Layers<1>, Embd<12>, Heads<2>, HeadDim<10>, Ctx<11>, Vocab<50>, Norm<rms>, Activation<swiglu>, QkNorm, Bias<ffn>, Head<untied>>,
+    GPT<Layers<2>, Embd<32>, Heads<4, 2>, Ctx<16>, Vocab<61>, Norm<rms, 0.01>, Positions<rope>, Activation<swiglu>, QkNorm>,
+    GPT<Layers<2>, Embd<32>, Heads<4>, Ctx<16>, Vocab<61>, Norm<layer, 0.01>, Bias<all>, Activation<gelu_tanh>>>;
 // clang-format on
 
 inline constexpr int oracle_model_count = static_cast<int>(std::tuple_size_v<OracleModels>);

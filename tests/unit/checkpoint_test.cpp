@@ -75,6 +75,10 @@ TEST_CASE("an architecture is written as its user would write it") {
         "GPT<Layers<4>, Embd<192>, Heads<4>, Ctx<128>>");
   CHECK(type_text(GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Activation<swiglu>, Ffn<16>, Positions<none>>::config) ==
         "GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Activation<swiglu>, Positions<none>>");
+  CHECK(type_text(GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Norm<rms, 1e-5>>::config) ==
+        "GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Norm<rms, 1e-5>>");
+  CHECK(type_text(GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Norm<layer, 0.00025>>::config) ==
+        "GPT<Layers<1>, Embd<6>, Heads<1>, Ctx<1>, Norm<layer, 0.00025>>");
 }
 
 TEST_CASE("an architecture survives JSON, with every set of biases") {
@@ -84,6 +88,17 @@ TEST_CASE("an architecture survives JSON, with every set of biases") {
     Config config = Small::config;
     config.bias = static_cast<BiasSet>(set);
     CHECK(config_from_json(config_to_json(config), "x") == config);
+  }
+  Config config = Modern::config;
+  config.norm_eps = 1.5e-5;
+  CHECK(config_from_json(reread(config_to_json(config)), "x") == config);
+}
+
+TEST_CASE("an architecture of before there was a choice of the epsilon has its norm's own") {
+  for (const Config& config : {Small::config, Modern::config}) {
+    Json json = config_to_json(config);
+    json.erase("norm_eps");
+    CHECK(config_from_json(json, "x") == config);
   }
 }
 
@@ -103,6 +118,9 @@ TEST_CASE("every bad architecture file is refused in one sentence that names the
       {"activation", "GELU", "one of relu, gelu, gelu_tanh, swiglu"},
       {"activation", 1, "a text"},
       {"norm", "batch", "one of layer, rms"},
+      {"norm_eps", 0, "'norm_eps' must be a number from 1e-12 to 0.1"},
+      {"norm_eps", 1, "'norm_eps' must be a number from 1e-12 to 0.1"},
+      {"norm_eps", "1e-5", "a number"},
       {"positions", "alibi", "one of learned, rope, none"},
       {"head", "", "one of tied, untied"},
       {"qk_norm", 1, "true or false"},

@@ -317,6 +317,7 @@ TEST_CASE("a sound file of a model that cannot be is refused by a sentence") {
     CHECK_THROWS_AS(import(change), Error);
   };
   CHECK(import([](Model&) {}).config.vocab == 3);
+  CHECK(import([](Model& m) { m.epsilon = 1e-5f; }).config.norm_eps == 1e-5);
   CHECK(import([](Model&) {}).tokenizer->encode("ab") == std::vector<std::int32_t>{2});
   refused([](Model& m) { m.architecture = "mamba"; }, "mamba");
   for (const char* const key : {"block_count", "context_length", "embedding_length", "feed_forward_length",
@@ -339,7 +340,9 @@ TEST_CASE("a sound file of a model that cannot be is refused by a sentence") {
   refused([](Model& m) { m.sizes["attention.sliding_window"] = 8; }, "sliding_window");
   refused([](Model& m) { m.more = [](auto& k) { k.key("llama.rope.scaling.type", std::string_view("yarn")); }; },
           "RoPE");
-  refused([](Model& m) { m.epsilon = 1e-5f; }, "layer_norm_rms_epsilon");
+  for (const float epsilon : {0.0f, -1e-5f, 1e-13f, 1.0f, INFINITY}) {
+    refused([&](Model& m) { m.epsilon = epsilon; }, "layer_norm_rms_epsilon' must be a number from 1e-12 to 0.1");
+  }
   refused([](Model& m) { m.epsilon = NAN; }, "layer_norm_rms_epsilon");
   refused([](Model& m) { m.base = 10000.5f; }, "base");
   refused([](Model& m) { m.base = NAN; }, "base");

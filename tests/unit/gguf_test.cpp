@@ -57,6 +57,8 @@ std::map<std::string, Config> configs() {
   c = llama_like;
   c.qk_norm = true;
   list["qwen3"] = c;
+  c.norm_eps = 1e-5;
+  list["qwen3 with llama's epsilon"] = c;
   c.head = tied;
   c.query_heads = c.kv_heads = 3;
   list["qwen3 tied"] = c;
@@ -203,7 +205,7 @@ TEST_CASE("a file has the model's keys and tensors, each in its place") {
       CHECK(file.whole(a + ".rope.dimension_count") == 24);
       CHECK(file.whole(a + ".attention.head_count_kv") == config.kv_heads);
       CHECK(file.real(a + ".rope.freq_base") == 500'000);
-      CHECK(file.real(a + ".attention.layer_norm_rms_epsilon") == Approx(1e-6));
+      CHECK(file.real(a + ".attention.layer_norm_rms_epsilon") == static_cast<float>(config.norm_eps));
     }
     std::int64_t end = 0;
     for (const gguf::Tensor& tensor : file.tensors()) {

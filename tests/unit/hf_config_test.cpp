@@ -69,6 +69,7 @@ TEST_CASE("every architecture that transformers knows comes back from its config
   configs.push_back(with(qwen3, [](Config& c) { c.bias = attn_in | attn_out; }));
   configs.push_back(with(gpt2, [](Config& c) { c.head = untied, c.ffn = 1000; }));
   configs.push_back(with(llama, [](Config& c) { c.head = untied, c.rope_base = 500'000, c.head_dim = 32; }));
+  for (const Config& base : {gpt2, llama, qwen3}) configs.push_back(with(base, [](Config& c) { c.norm_eps = 2e-4; }));
   int theirs = 0;
   for (const Config& config : configs) {
     INFO(type_text(config));
@@ -79,7 +80,7 @@ TEST_CASE("every architecture that transformers knows comes back from its config
     CHECK(back.layout == layout_of(config));
     theirs += back.layout == TensorLayout::transformers;
   }
-  CHECK(theirs == 21);  // all but four sets of biases of Llama's
+  CHECK(theirs == 24);  // all but four sets of biases of Llama's
 }
 
 TEST_CASE("what somebody changed in transformers counts, and our own word is then left aside") {
@@ -121,6 +122,21 @@ TEST_CASE("both spellings of RoPE's base are read, and both are written") {
   CHECK(written["eos_token_id"] == 7);
 }
 
+TEST_CASE("the epsilon of norms is read, and is the same number where float32 has kept it") {
+  const auto type = [](const char* text, const char* change) {
+    Json json = Json::parse(text);
+    json.update(Json::parse(change));
+    return type_text(read(json));
+  };
+  CHECK_THAT(type(llama_text, R"({"rms_norm_eps": 1e-05})"), Contains("Norm<rms, 1e-5>"));
+  CHECK_THAT(type(llama_text, R"({"rms_norm_eps": 9.999999747378752e-06})"), Contains("Norm<rms, 1e-5>"));
+  CHECK_THAT(type(llama_text, R"({"rms_norm_eps": 9.999999974752427e-07})"), Contains("Norm<rms>"));
+  CHECK_THAT(type(llama_text, R"({"rms_norm_eps": null})"), Contains("Norm<rms>"));
+  CHECK_THAT(type(qwen3_text, R"({"rms_norm_eps": 0.1})"), Contains("Norm<rms, 0.1>"));
+  CHECK_THAT(type(gpt2_text, R"({"layer_norm_epsilon": 1e-12})"), Contains("Norm<layer, 1e-12>"));
+  CHECK_THAT(type(gpt2_text, R"({"layer_norm_epsilon": 0.00001})"), !Contains("Norm<"));
+}
+
 TEST_CASE("what would be computed differently here, or is no configuration, is refused by a sentence") {
   struct Bad {
     const char *base, *change, *sentence;
@@ -133,7 +149,8 @@ TEST_CASE("what would be computed differently here, or is no configuration, is r
       {gpt2_text, R"({"architectures": []})", "list of one text"},
       {gpt2_text, R"({"activation_function": "silu"})", "activation is 'silu'"},
       {gpt2_text, R"({"activation_function": "quick_gelu"})", "quick_gelu"},
-      {gpt2_text, R"({"layer_norm_epsilon": 1e-06})", "epsilon 1e-06 ('layer_norm_epsilon'), and here it is 1e-05"},
+      {gpt2_text, R"({"layer_norm_epsilon": 0})", "'layer_norm_epsilon' must be a number from 1e-12 to 0.1"},
+      {gpt2_text, R"({"layer_norm_epsilon": -1e-05})", "'layer_norm_epsilon' must be a number from 1e-12"},
       {gpt2_text, R"({"layer_norm_epsilon": "small"})", "a number"},
       {gpt2_text, R"({"scale_attn_weights": false})", "'scale_attn_weights' is false"},
       {gpt2_text, R"({"scale_attn_by_inverse_layer_idx": true})", "'scale_attn_by_inverse_layer_idx' is true"},
@@ -153,7 +170,9 @@ TEST_CASE("what would be computed differently here, or is no configuration, is r
       {gpt2_text, R"({"tinygpt": []})", "'tinygpt' must be an object"},
       {gpt2_text, R"({"tinygpt": {"format_version": 3}})", "newer tinygpt"},
       {llama_text, R"({"hidden_act": "gelu"})", "activation is 'gelu'"},
-      {llama_text, R"({"rms_norm_eps": 1e-05})", "epsilon 1e-05 ('rms_norm_eps'), and here it is 1e-06"},
+      {llama_text, R"({"rms_norm_eps": 1e-300})", "'rms_norm_eps' must be a number from 1e-12 to 0.1"},
+      {llama_text, R"({"rms_norm_eps": 1e300})", "'rms_norm_eps' must be a number from 1e-12 to 0.1"},
+      {llama_text, R"({"rms_norm_eps": [1e-05]})", "a number"},
       {llama_text, R"({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}})", "of type 'llama3'"},
       {llama_text, R"({"rope_scaling": {"type": "linear", "factor": 2.0}})", "of type 'linear'"},
       {llama_text, R"({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}})", "of type 'yarn'"},

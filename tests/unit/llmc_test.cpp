@@ -155,6 +155,7 @@ TEST_CASE("what llm.c does not know is refused in the words of the type, and lea
   CHECK_THAT(refusal([](Config& c) { c.positions = rope; }),
              Contains("Positions<learned>") && Contains("as hf or onnx"));
   CHECK_THAT(refusal([](Config& c) { c.norm = rms; }), Contains("Norm<layer>"));
+  CHECK_THAT(refusal([](Config& c) { c.norm_eps = 1e-6; }), Contains("Norm<layer> with the epsilon 1e-5"));
   CHECK_THAT(refusal([](Config& c) { c.activation = gelu; }), Contains("Activation<gelu_tanh>"));
   CHECK_THAT(refusal([](Config& c) { c.head = untied; }), Contains("Head<tied>"));
   CHECK_THAT(refusal([](Config& c) { c.bias = all | head; }), Contains("bias on the head"));

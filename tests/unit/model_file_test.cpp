@@ -48,6 +48,9 @@ TEST_CASE("every word of the file has its meaning") {
   CHECK(config("mlp_type", "\"swiglu\"").ffn == 2048);
   CHECK(config("mlp_type", "\"relu\"").activation == relu);
   CHECK(config("norm_type", "\"rmsnorm\"").norm == rms);
+  CHECK(config("norm_type", "\"rmsnorm\"").norm_eps == 1e-6);
+  CHECK(config("norm_type", "\"rmsnorm\", \"norm_eps\": 1e-5").norm_eps == 1e-5);
+  CHECK(config("norm_eps", "0.001").norm_eps == 1e-3);
   CHECK(config("pos_encoding", "\"rope\"").positions == rope);
   CHECK(config("n_kv_head", "4").kv_heads == 4);
   CHECK(config("ffn_hidden", "1000").ffn == 1000);
@@ -102,6 +105,8 @@ TEST_CASE("each wrong value is one mistake, with its line and what to write") {
       {"mlp_type", "\"gleu\"", 10, "one of relu, gelu, gelu_tanh, swiglu", "\"gelu\""},
       {"mlp_type", "3", 10, "one of relu", "\"relu\""},
       {"norm_type", "\"layer_norm\"", 10, "one of layernorm, rmsnorm", "\"layernorm\""},
+      {"norm_eps", "0", 10, "a number from 1e-12 to 0.1, not 0", "1e-5"},
+      {"norm_eps", "\"1e-5\"", 10, "a number from 1e-12 to 0.1", "1e-5"},
       {"pos_encoding", "\"ROPE\"", 10, "one of learned, rope", "\"learned\""},
       {"tie_weights", "1", 10, "true or false", "true"},
       {"rope_theta", "0", 10, "from 1 to 2147483647", "10000"},

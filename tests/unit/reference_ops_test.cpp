@@ -29,24 +29,25 @@ void check(const Doubles& actual, const Doubles& expected) {
 }
 
 TEST_CASE("LayerNorm of (1, 3) is its weight times -1 and 1, plus its bias") {
-  // mean 2, variance ((1-2)^2 + (3-2)^2) / 2 = 1 (divided by C, not C - 1), epsilon 1e-5.
-  const double r = 1 / std::sqrt(1 + 1e-5);
+  // mean 2, variance ((1-2)^2 + (3-2)^2) / 2 = 1 (divided by C, not C - 1).
+  const double r = 1 / std::sqrt(1 + 0.125);
   const Doubles x{1, 3}, w{2, 3}, b{10, 20};
   Doubles y(2), mean(1), rstd(1);
   reference::norm<layer>(ctx, Tokens<Embd<2>>(y.data(), 1, 1), Tokens<>(mean.data(), 1, 1), Tokens<>(rstd.data(), 1, 1),
                          Tensor<const double, Batch<dyn>, Time<dyn>, Embd<2>>(x.data(), 1, 1), View<Embd<2>>(w.data()),
-                         View<Embd<2>>(b.data()));
+                         View<Embd<2>>(b.data()), 0.125);
   check(y, {10 - 2 * r, 20 + 3 * r});
   check(mean, {2});
   check(rstd, {r});
 }
 
-TEST_CASE("RMSNorm of (3, 4) divides by the root of 12.5") {
-  const double r = 1 / std::sqrt(12.5 + 1e-6);
+TEST_CASE("RMSNorm of (3, 4) divides by the root of 12.5 and the epsilon") {
+  const double r = 1 / std::sqrt(12.5 + 0.5);
   const Doubles x{3, 4}, w{1, 2};
   Doubles y(2), rstd(1);
   reference::norm<rms>(ctx, Tokens<Embd<2>>(y.data(), 1, 1), Tokens<>(), Tokens<>(rstd.data(), 1, 1),
-                       Tensor<const double, Batch<dyn>, Time<dyn>, Embd<2>>(x.data(), 1, 1), View<Embd<2>>(w.data()), {});
+                       Tensor<const double, Batch<dyn>, Time<dyn>, Embd<2>>(x.data(), 1, 1), View<Embd<2>>(w.data()), {},
+                       0.5);
   check(y, {3 * r, 8 * r});
   check(rstd, {r});
 }
@@ -105,8 +106,8 @@ TEST_CASE("the projection normalises queries and keys, rotates them, and leaves 
   using Rows = Qkv<1, 1, 2>;
   reference::qkv(ctx, Tokens<Rows>(y.data(), 1, 2), Tokens<Rows>(raw.data(), 1, 2), Tokens<PerHead<2>>(rstd.data(), 1, 2),
                  Tensor<const double, Batch<dyn>, Time<dyn>, Embd<2>>(x.data(), 1, 2), View<Rows, Embd<2>>(w.data()), {},
-                 View<HeadDim<2>>(q_norm.data()), View<HeadDim<2>>(k_norm.data()), View<Ctx<4>, HeadDim<2>>(table.data()), 1);
-  const double r = 1 / std::sqrt(12.5 + 1e-6);
+                 View<HeadDim<2>>(q_norm.data()), View<HeadDim<2>>(k_norm.data()), View<Ctx<4>, HeadDim<2>>(table.data()), 1, 0.25);
+  const double r = 1 / std::sqrt(12.5 + 0.25);
   Doubles expected;
   for (double p : {1.0, 2.0}) {  // positions begin at first_position = 1
     const double a = r * (3 * std::cos(p) - 4 * std::sin(p)), b = r * (4 * std::cos(p) + 3 * std::sin(p));

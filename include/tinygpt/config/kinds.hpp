@@ -51,6 +51,32 @@ struct None {
 };
 inline constexpr None none{};
 
+/// What is added to a mean of squares before its root is inverted, unless somebody says another number. Sources:
+/// GPT-2's and Qwen3's released configurations.
+constexpr double default_norm_eps(NormKind kind) { return kind == NormKind::layer ? 1e-5 : 1e-6; }
+
+/// Less vanishes in float32 beside what is normalised, more would be no small change of it.
+inline constexpr float least_norm_eps = 1e-12f, most_norm_eps = 0.1f;
+
+constexpr bool norm_eps_fits(double eps) {
+  if (!(eps > 0 && eps < 1)) return false;  // a float cannot have every double
+  const auto narrow = static_cast<float>(eps);
+  return narrow >= least_norm_eps && narrow <= most_norm_eps;
+}
+
+/// The decimal of fewest digits that is the same number in float32, where norms are computed and some files keep it:
+/// 9.999999747378752e-06, which is what float32 makes of 1e-5, is 1e-5. So epsilons are equal where norms are.
+constexpr double plain_norm_eps(double eps) {
+  if (!norm_eps_fits(eps)) return eps;
+  double power = 1;  // of ten: exact up to 10^22
+  for (int digits = 1; digits <= 22; ++digits) {
+    power *= 10;
+    const double plain = static_cast<double>(static_cast<long long>(eps * power + 0.5)) / power;
+    if (static_cast<float>(plain) == static_cast<float>(eps)) return plain;
+  }
+  return eps;
+}
+
 /// An architecture, fully resolved. A plain value, so that the same constexpr functions count parameters, bytes and
 /// FLOPs for a type at compile time and for a JSON file at run time.
 struct Config {
@@ -64,12 +90,15 @@ struct Config {
   int ffn = 0;
   ActivationKind activation = ActivationKind::gelu;
   NormKind norm = NormKind::layer;
+  double norm_eps = default_norm_eps(norm);
   PositionKind positions = PositionKind::learned;
   int rope_base = 10'000;
   bool qk_norm = false;
   BiasSet bias = BiasSet::none;
   HeadKind head = HeadKind::tied;
 
+  /// The epsilon of QK-norm, which is an RMSNorm beside LayerNorm too.
+  constexpr double qk_norm_eps() const { return norm == NormKind::rms ? norm_eps : default_norm_eps(NormKind::rms); }
   /// Width of all query heads side by side; C unless HeadDim says otherwise.
   constexpr int query_width() const { return query_heads * head_dim; }
   /// Width of all key heads (or value heads) side by side.

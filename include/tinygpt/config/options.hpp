@@ -3,6 +3,8 @@
 //   using Model = GPT<Layers<16>, Embd<768>, Heads<12, 4>, Ctx<1024>>;
 #pragma once
 
+#include <type_traits>
+
 #include <tinygpt/config/kinds.hpp>
 
 namespace tinygpt {
@@ -77,10 +79,21 @@ template <ActivationKind K> struct Activation {
   static constexpr ActivationKind value = K;
 };
 
-/// Normalisation: layer (LayerNorm with weight and bias; the default) or rms (RMSNorm with weight).
-template <NormKind K> struct Norm {
+/// A number as an argument of a template, which clang 14 takes only inside a struct: Norm<rms, 1e-5> makes one.
+struct Epsilon {
+  double value;
+  template <class Number>
+  requires std::is_arithmetic_v<Number>
+  constexpr Epsilon(Number x) : value(static_cast<double>(x)) {}
+};
+
+/// Normalisation: layer (LayerNorm with weight and bias; the default) or rms (RMSNorm with weight), with the epsilon
+/// that is added to the mean of squares (1e-5 for layer, 1e-6 for rms). QK-norm has rms's epsilon, and 1e-6 beside
+/// layer.
+template <NormKind K, Epsilon E = default_norm_eps(K)> struct Norm {
   using tag = tag::norm;
   static constexpr NormKind value = K;
+  static constexpr double epsilon = plain_norm_eps(E.value);
 };
 
 /// How a token knows its place: learned (the default), rope (with its base) or none.

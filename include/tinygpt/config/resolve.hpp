@@ -43,6 +43,11 @@ template <class Option> constexpr bool sizes_positive() {
     return true;
 }
 
+template <class Option> constexpr bool epsilon_fits() {
+  if constexpr (requires { Option::epsilon; }) return norm_eps_fits(Option::epsilon);
+  return true;
+}
+
 // Running rules. A broken rule is instantiated through the address of a function, which keeps the failed assertion out
 // of the constant expression that needs the answer: so the sentence is the only error, on every compiler.
 
@@ -72,7 +77,8 @@ template <class... Os> constexpr bool valid() {
                               rule::has_ctx<times<tag::ctx, Os...> != 0>,
                               rule::is_given_once<times<typename Os::tag, Os...> == 1, Os>...>()) {
     return false;
-  } else if constexpr (!stage<rule::is_positive<sizes_positive<Os>(), Os>...>()) {
+  } else if constexpr (!stage<rule::is_positive<sizes_positive<Os>(), Os>...,
+                              rule::norm_epsilon_is_small<epsilon_fits<Os>(), Os>...>()) {
     return false;
   } else {
     using E = find_t<tag::embd, void, Os...>;
@@ -97,6 +103,7 @@ template <class... Os> constexpr Config resolve() {
     using E = find_t<tag::embd, void, Os...>;
     using H = find_t<tag::heads, void, Os...>;
     using A = find_t<tag::activation, Activation<gelu>, Os...>;
+    using N = find_t<tag::norm, Norm<layer>, Os...>;
     using P = find_t<tag::positions, Positions<learned>, Os...>;
     constexpr int default_ffn = A::value == swiglu ? static_cast<int>(8LL * E::value / 3) : 4 * E::value;
     return Config{
@@ -109,7 +116,8 @@ template <class... Os> constexpr Config resolve() {
         .vocab = find_t<tag::vocab, Vocab<50304>, Os...>::value,
         .ffn = find_t<tag::ffn, Ffn<default_ffn>, Os...>::value,
         .activation = A::value,
-        .norm = find_t<tag::norm, Norm<layer>, Os...>::value,
+        .norm = N::value,
+        .norm_eps = N::epsilon,
         .positions = P::value,
         .rope_base = P::base,
         .qk_norm = times<tag::qk_norm, Os...> == 1,

@@ -36,10 +36,16 @@ template <bool Ok, class Option> struct is_given_once {
   static_assert(Ok, "tinygpt: each option of GPT<...> may be given once: remove one of the two that this rule names");
 };
 
-// Stage 3: is every size positive?
+// Stage 3: is every number in its range?
 
 template <bool Ok, class Option> struct is_positive {
   static_assert(Ok, "tinygpt: every size in GPT<...> must be 1 or more: correct the option that this rule names");
+};
+
+template <bool Ok, class Option> struct norm_epsilon_is_small {
+  static_assert(Ok,
+                "tinygpt: the epsilon of Norm<K, Epsilon> must be from 1e-12 to 0.1: write Norm<rms, 1e-5>, or leave "
+                "it out");
 };
 
 // Stage 4: do the sizes fit together?

@@ -12,7 +12,7 @@ namespace tinygpt::cpu {
 namespace detail {
 
 template <NormKind K, int C, class E>
-void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const E* bias) {
+void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const E* bias, float eps) {
   Floats sum_x = {};
   if constexpr (K == layer) along(C, [&](Lanes lanes) { sum_x += lanes.load(x); });
   const float mu = sum(sum_x) / C;
@@ -21,7 +21,7 @@ void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const
     const Floats d = lanes.keep(lanes.load(x) - broadcast(mu));
     squares += d * d;
   });
-  const float r = 1.0f / std::sqrt(sum(squares) / C + static_cast<float>(norm_epsilon(K)));
+  const float r = 1.0f / std::sqrt(sum(squares) / C + eps);
   along(C, [&](Lanes lanes) {
     const Floats scaled = (lanes.load(x) - broadcast(mu)) * broadcast(r) * lanes.load(weight);
     lanes.store(y, bias != nullptr ? scaled + lanes.load(bias) : scaled);
@@ -35,11 +35,11 @@ void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const
 template <NormKind K, class E, int C>
 void norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
           Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual,
-          In<E, Embd<C>> weight, In<E, Embd<C>> bias) {
+          In<E, Embd<C>> weight, In<E, Embd<C>> bias, double eps) {
   for_row_parts(ctx, residual.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, residual.data() + i * C,
-                             weight.data(), bias.data());
+                             weight.data(), bias.data(), static_cast<float>(eps));
     }
   });
 }
@@ -49,7 +49,7 @@ void residual_norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C
                    Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<float, Batch<dyn>, Time<dyn>> mean,
                    Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
                    In<E, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<E, Embd<C>> weight, In<E, Embd<C>> bias,
-                   Dropout dropout) {
+                   Dropout dropout, double eps) {
   const int T = branch.template extent<Time>();
   for_row_parts(ctx, branch.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
@@ -57,7 +57,8 @@ void residual_norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C
       along_mask(dropout, i / T * dropout.ctx + i % T, C, [&](Lanes lanes, Floats mask) {
         lanes.store(x, lanes.load(residual_in.data() + i * C) + lanes.load(branch.data() + i * C) * mask);
       });
-      detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, x, weight.data(), bias.data());
+      detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, x, weight.data(), bias.data(),
+                             static_cast<float>(eps));
     }
   });
 }

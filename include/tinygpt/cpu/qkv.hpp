@@ -26,7 +26,7 @@ void qkv(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w,
          In<E, Qkv<Q, KV, D>> b, In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm,
-         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, Deferred<int> first_position) {
+         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, Deferred<int> first_position, double eps) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();
@@ -44,7 +44,7 @@ void qkv(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
           const E* weight = (h < Q ? q_norm : k_norm).data();
           Floats squares = {};
           along(D, [&](Lanes lanes) { squares += lanes.load(head) * lanes.load(head); });
-          const float r = 1.0f / std::sqrt(sum(squares) / D + static_cast<float>(norm_epsilon(rms)));
+          const float r = 1.0f / std::sqrt(sum(squares) / D + static_cast<float>(eps));
           rstd.data()[i * (Q + KV) + h] = r;
           along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(head) * broadcast(r) * lanes.load(weight)); });
         }

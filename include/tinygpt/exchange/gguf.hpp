@@ -132,7 +132,7 @@ inline void write_architecture(Header& header, const Config& c, const std::strin
   count("embedding_length", c.embd);
   count("feed_forward_length", c.ffn);
   count("attention.head_count", c.query_heads);
-  const auto epsilon = static_cast<float>(norm_epsilon(c.norm));
+  const auto epsilon = static_cast<float>(c.norm_eps);
   if (architecture == "gpt2") return header.key("gpt2.attention.layer_norm_epsilon", epsilon);
   count("attention.head_count_kv", c.kv_heads);
   count("attention.key_length", c.head_dim);

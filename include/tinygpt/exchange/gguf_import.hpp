@@ -16,6 +16,7 @@
 #include <tinygpt/exchange/gguf_tokenizer.hpp>
 #include <tinygpt/exchange/quantize.hpp>
 #include <tinygpt/io/model_view.hpp>
+#include <tinygpt/io/norm_eps.hpp>
 #include <tinygpt/io/safetensors.hpp>
 #include <tinygpt/io/size_check.hpp>
 #include <tinygpt/ops/backend.hpp>
@@ -55,12 +56,10 @@ inline int size_of(const GgufReader& file, const std::string& key, const char* f
   return value;
 }
 
-inline void expect_epsilon(const GgufReader& file, const std::string& key, NormKind norm) {
-  const double epsilon = file.real(key), ours = norm_epsilon(norm);
-  if (!(std::fabs(epsilon - ours) <= 1e-3 * ours)) {
-    refuse(file, "has " + std::to_string(epsilon * 1e6) + "e-6 as '" + key + "' instead of " +
-                     std::to_string(ours * 1e6) + "e-6");
-  }
+inline double norm_eps(const GgufReader& file, const std::string& key) {
+  const double said = file.real(key);
+  if (const auto eps = norm_eps_of_file(said)) return *eps;
+  file.fault(*file.find(key), std::string(norm_eps_range) + ", not " + shortest_text(said));
 }
 
 /// The rows of a matrix that must be there.
@@ -93,7 +92,7 @@ inline Config read_config(const GgufReader& file, const std::string& architectur
   if (architecture == "gpt2") {
     c.activation = gelu_tanh;
     c.bias = all;
-    expect_epsilon(file, "gpt2.attention.layer_norm_epsilon", layer);
+    c.norm_eps = norm_eps(file, "gpt2.attention.layer_norm_epsilon");
   } else {
     const auto has = [&](const char* name) { return file.tensor(name) != nullptr; };
     if (file.find(architecture + ".attention.head_count_kv")) c.kv_heads = size("attention.head_count_kv", "n_kv_head");
@@ -102,7 +101,7 @@ inline Config read_config(const GgufReader& file, const std::string& architectur
     if (has("blk.0.attn_q.bias")) c.bias = c.bias | attn_in;
     if (has("blk.0.attn_output.bias")) c.bias = c.bias | attn_out;
     if (has("blk.0.ffn_up.bias")) c.bias = c.bias | ffn;
-    expect_epsilon(file, architecture + ".attention.layer_norm_rms_epsilon", rms);
+    c.norm_eps = norm_eps(file, architecture + ".attention.layer_norm_rms_epsilon");
     if (const std::string key = architecture + ".rope.freq_base"; file.find(key)) {
       const double base = file.real(key);
       if (!(base >= 1 && base <= INT32_MAX) || base != std::floor(base)) {

@@ -53,6 +53,7 @@ constexpr Config config_of(const Header& h) {
 inline std::string why_not(const Config& c) {
   if (c.positions != learned) return "llm.c needs Positions<learned>";
   if (c.norm != layer) return "llm.c needs Norm<layer>";
+  if (c.norm_eps != default_norm_eps(layer)) return "llm.c needs Norm<layer> with the epsilon 1e-5";
   if (c.activation != gelu_tanh) return "llm.c needs Activation<gelu_tanh>";
   if (c.head != tied) return "llm.c needs Head<tied>";
   if (contains(c.bias, BiasSet::head)) return "llm.c has no bias on the head";

@@ -9,7 +9,6 @@
 #include <tinygpt/exchange/onnx_graph.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_map.hpp>
-#include <tinygpt/model/norm_epsilon.hpp>
 
 namespace tinygpt {
 
@@ -152,13 +151,14 @@ class ModelGraph {
     if (config_.norm == rms) return rms_norm(at, x, vector(at + ".weight", w, l));
     return graph_.add(
         "LayerNormalization", {x, vector(at + ".weight", w, l), vector(at + ".bias", b, l)}, at,
-        {Attribute::integer("axis", -1), Attribute::real("epsilon", static_cast<float>(norm_epsilon(layer)))});
+        {Attribute::integer("axis", -1), Attribute::real("epsilon", static_cast<float>(config_.norm_eps))});
   }
-  /// Operator set 17 has it not: y = w x / sqrt(mean x^2 + eps).
+  /// Operator set 17 has it not: y = w x / sqrt(mean x^2 + eps). All of a model have one eps, QK-norm's.
   std::string rms_norm(const std::string& at, const std::string& x, const std::string& w) {
     const std::string square = graph_.add("Mul", {x, x}, at + ".square");
     const std::string mean = graph_.add("ReduceMean", {square}, at + ".mean", {Attribute::integers("axes", {-1})});
-    const std::string shifted = graph_.add("Add", {mean, shared_real("epsilon", norm_epsilon(rms))}, at + ".shifted");
+    const std::string shifted =
+        graph_.add("Add", {mean, shared_real("epsilon", config_.qk_norm_eps())}, at + ".shifted");
     const std::string scaled = graph_.add("Div", {x, graph_.add("Sqrt", {shifted}, at + ".root")}, at + ".scaled");
     return graph_.add("Mul", {scaled, w}, at);
   }

@@ -53,7 +53,7 @@ template <class E, int C> struct NormShared { BlockReduce<NormForward<E, C>::lan
 template <NormKind K, class E, int C>
 __global__ void __launch_bounds__(NormForward<E, C>::threads)
     norm_kernel(E* normed, E* residual_out, float* mean, float* rstd, const E* residual_in, const E* branch,
-                const E* weight, const E* bias, std::int64_t rows, int T, Dropout dropout) {
+                const E* weight, const E* bias, std::int64_t rows, int T, Dropout dropout, float eps) {
   using Team = NormForward<E, C>;
   constexpr int n = Team::n;
   auto& shared = shared_memory<NormShared<E, C>>();
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(NormForward<E, C>::threads)
         squares = fmaf(x[i][j], x[i][j], squares);
       }
     });
-    const float r = rsqrtf(team_sum(squares) * (1.0f / C) + static_cast<float>(norm_epsilon(K)));
+    const float r = rsqrtf(team_sum(squares) * (1.0f / C) + eps);
     Team::each([&](int i, int c) {
       const Vec<float, n> w = to_float(load_vec<n>(weight + c));
       Vec<float, n> b = {};
@@ -229,12 +229,12 @@ __global__ void __launch_bounds__(NormBackward<E, C>::threads)
 template <NormKind K, class E, int C>
 void norm(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
           Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<E, Embd<C>> weight,
-          In<E, Embd<C>> bias) {
+          In<E, Embd<C>> bias, double eps) {
   using Team = NormForward<E, C>;
   launch<norm_kernel<K, E, C>>(
       Grid{blocks_for(normed.rows(), Team::teams), Team::threads, sizeof(NormShared<E, C>), ctx.stream()},
       normed.data(), nullptr, mean.data(), rstd.data(), residual.data(), nullptr, weight.data(), bias.data(),
-      normed.rows(), normed.template extent<Time>(), Dropout{});
+      normed.rows(), normed.template extent<Time>(), Dropout{}, static_cast<float>(eps));
 }
 
 /// residual_out = residual_in + dropout(branch); normed = norm(residual_out). Bytes 4 B T C sizeof(E).
@@ -243,12 +243,12 @@ void residual_norm(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> no
                    Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<float, Batch<dyn>, Time<dyn>> mean,
                    Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
                    In<E, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<E, Embd<C>> weight, In<E, Embd<C>> bias,
-                   Dropout dropout) {
+                   Dropout dropout, double eps) {
   using Team = NormForward<E, C>;
   launch<norm_kernel<K, E, C>>(
       Grid{blocks_for(normed.rows(), Team::teams), Team::threads, sizeof(NormShared<E, C>), ctx.stream()},
       normed.data(), residual_out.data(), mean.data(), rstd.data(), residual_in.data(), branch.data(), weight.data(),
-      bias.data(), normed.rows(), normed.template extent<Time>(), dropout);
+      bias.data(), normed.rows(), normed.template extent<Time>(), dropout, static_cast<float>(eps));
 }
 
 /// Bytes of scratch of residual_norm_backward over so many tokens.

@@ -9,6 +9,7 @@
 
 #include <tinygpt/config/kinds.hpp>
 #include <tinygpt/io/json.hpp>
+#include <tinygpt/io/norm_eps.hpp>
 #include <tinygpt/layout/storage.hpp>
 
 namespace tinygpt {
@@ -104,7 +105,10 @@ inline std::string type_text(const Config& c) {
   if (c.vocab != Config{}.vocab) add("Vocab<" + number(c.vocab) + ">");
   if (c.ffn != default_ffn) add("Ffn<" + number(c.ffn) + ">");
   if (c.activation != Config{}.activation) add("Activation<" + text::word_of(text::activations, c.activation) + ">");
-  if (c.norm != Config{}.norm) add("Norm<" + text::word_of(text::norms, c.norm) + ">");
+  if (c.norm != Config{}.norm || c.norm_eps != default_norm_eps(c.norm)) {
+    const std::string eps = c.norm_eps != default_norm_eps(c.norm) ? ", " + shortest_text(c.norm_eps) : "";
+    add("Norm<" + text::word_of(text::norms, c.norm) + eps + ">");
+  }
   if (c.positions != Config{}.positions || c.rope_base != Config{}.rope_base) {
     const std::string base = c.rope_base != Config{}.rope_base ? ", " + number(c.rope_base) : "";
     add("Positions<" + text::word_of(text::positions, c.positions) + base + ">");
@@ -121,6 +125,7 @@ inline Json config_to_json(const Config& config) {
   text::for_each_size(config, [&](const char* name, int size) { json[name] = size; });
   json["activation"] = text::word_of(text::activations, config.activation);
   json["norm"] = text::word_of(text::norms, config.norm);
+  json["norm_eps"] = config.norm_eps;
   json["positions"] = text::word_of(text::positions, config.positions);
   json["qk_norm"] = config.qk_norm;
   json["bias"] = text::bias_text(config.bias);
@@ -128,7 +133,8 @@ inline Json config_to_json(const Config& config) {
   return json;
 }
 
-/// Every field must be there, of its type and in its range; whether the sizes fit together is not asked.
+/// Every field must be there, of its type and in its range, but for the epsilon of norms, which was not a choice once;
+/// whether the sizes fit together is not asked.
 inline Config config_from_json(const Json& json, const std::filesystem::path& path) {
   namespace text = config_text;
   Config config;
@@ -138,6 +144,12 @@ inline Config config_from_json(const Json& json, const std::filesystem::path& pa
   });
   config.activation = text::kind_of(text::activations, json, "activation", path);
   config.norm = text::kind_of(text::norms, json, "norm", path);
+  config.norm_eps = default_norm_eps(config.norm);
+  if (json.contains("norm_eps")) {
+    const auto eps = norm_eps_of_file(member<double>(json, "norm_eps", path));
+    if (!eps) throw damaged(path, "'norm_eps' " + std::string(norm_eps_range));
+    config.norm_eps = *eps;
+  }
   config.positions = text::kind_of(text::positions, json, "positions", path);
   config.qk_norm = member<bool>(json, "qk_norm", path);
   config.head = text::kind_of(text::heads, json, "head", path);

@@ -13,8 +13,8 @@
 #include <tinygpt/data/tokenizer.hpp>
 #include <tinygpt/io/config_json.hpp>
 #include <tinygpt/io/hf_layout.hpp>
+#include <tinygpt/io/norm_eps.hpp>
 #include <tinygpt/io/size_check.hpp>
-#include <tinygpt/model/norm_epsilon.hpp>
 
 namespace tinygpt {
 
@@ -95,17 +95,10 @@ class Reader {
     }
   }
 
-  void expect_epsilon(const char* key, double otherwise, double ours) const {
-    const double theirs = present(key) ? member<double>(json_, key, path_) : otherwise;
-    if (std::abs(theirs - ours) <= 1e-6 * ours) return;
-    refuse("its norms have the epsilon " + shown(theirs) + " ('" + key + "'), and here it is " + shown(ours),
-           "take a model with that epsilon");
-  }
-
-  static std::string shown(double x) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", x);
-    return text;
+  double norm_eps(const char* key, NormKind norm) const {
+    if (!present(key)) return default_norm_eps(norm);
+    if (const auto eps = norm_eps_of_file(member<double>(json_, key, path_))) return *eps;
+    throw damaged(path_, "'" + std::string(key) + "' " + norm_eps_range);
   }
 
   Config gpt2() const {
@@ -130,7 +123,7 @@ class Reader {
     expect("scale_attn_weights", true);
     expect("scale_attn_by_inverse_layer_idx", false);
     expect("add_cross_attention", false);
-    expect_epsilon("layer_norm_epsilon", 1e-5, norm_epsilon(layer));
+    c.norm_eps = norm_eps("layer_norm_epsilon", layer);
     c.bias = BiasSet::all;
     c.head = flag("tie_word_embeddings", true) ? tied : untied;
     return c;
@@ -161,7 +154,7 @@ class Reader {
     if (activation != "silu" && activation != "swish") {
       refuse("its activation is '" + printable(activation) + "'", "take one with silu");
     }
-    expect_epsilon("rms_norm_eps", 1e-6, norm_epsilon(rms));
+    c.norm_eps = norm_eps("rms_norm_eps", rms);
     c.rope_base = rope_base();
     c.qk_norm = family == HfFamily::qwen3;
     if (flag("attention_bias", false)) c.bias = attn_in | attn_out;
@@ -215,7 +208,7 @@ class Reader {
     expect_all_rotates(json_);
     const double base = theta.value_or(10'000);
     if (!(base >= 1 && base <= INT_MAX) || base != std::floor(base)) {
-      refuse("its 'rope_theta' is " + shown(base), "take a whole number from 1 to 2147483647");
+      refuse("its 'rope_theta' is " + shortest_text(base), "take a whole number from 1 to 2147483647");
     }
     return static_cast<int>(base);
   }
@@ -261,7 +254,7 @@ inline nlohmann::ordered_json hf_config_json(const Config& c, StoredType type, s
     json["n_head"] = c.query_heads;
     json["n_inner"] = c.ffn;
     json["activation_function"] = c.activation == gelu_tanh ? "gelu_new" : c.activation == gelu ? "gelu" : "relu";
-    json["layer_norm_epsilon"] = norm_epsilon(c.norm);
+    json["layer_norm_epsilon"] = c.norm_eps;
     json["scale_attn_weights"] = true;
     json["scale_attn_by_inverse_layer_idx"] = false;
     json["reorder_and_upcast_attn"] = false;
@@ -275,7 +268,7 @@ inline nlohmann::ordered_json hf_config_json(const Config& c, StoredType type, s
     json["head_dim"] = c.head_dim;
     json["hidden_act"] = "silu";
     json["max_position_embeddings"] = c.ctx;
-    json["rms_norm_eps"] = norm_epsilon(c.norm);
+    json["rms_norm_eps"] = c.norm_eps;
     json["rope_theta"] = static_cast<double>(c.rope_base);
     json["rope_scaling"] = nullptr;
     json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", static_cast<double>(c.rope_base)}};

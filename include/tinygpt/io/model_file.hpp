@@ -30,9 +30,9 @@ namespace model_file {
 inline const std::vector<std::string> required{"batch_size", "block_size", "vocab_size", "n_embd",
                                                "n_head",     "n_layer",    "dropout",    "bias"};
 inline const std::vector<std::string> optional{
-    "name",         "description",  "device",       "n_kv_head", "ffn_hidden",    "tie_weights",
-    "pos_encoding", "mlp_type",     "norm_type",    "qk_norm",   "rope_theta",    "learning_rate",
-    "max_iters",    "warmup_iters", "weight_decay", "grad_clip", "eval_interval", "grad_accum_steps"};
+    "name",         "description",  "device",    "n_kv_head",     "ffn_hidden",      "tie_weights",   "pos_encoding",
+    "mlp_type",     "norm_type",    "norm_eps",  "qk_norm",       "rope_theta",      "learning_rate", "max_iters",
+    "warmup_iters", "weight_decay", "grad_clip", "eval_interval", "grad_accum_steps"};
 
 /// The words of the file for the kinds.
 inline constexpr config_text::Words<NormKind, 2> norms{{{NormKind::layer, "layernorm"}, {NormKind::rms, "rmsnorm"}}};
@@ -171,6 +171,9 @@ inline void read_architecture(Reader& reader, Config& c) {
   c.bias = bias ? BiasSet::all : BiasSet::none;
   reader.word("mlp_type", c.activation, config_text::activations);
   reader.word("norm_type", c.norm, norms);
+  c.norm_eps = 0;
+  reader.number("norm_eps", c.norm_eps, "a number from 1e-12 to 0.1", norm_eps_fits, "1e-5");
+  c.norm_eps = plain_norm_eps(c.norm_eps);
   reader.word("pos_encoding", c.positions, positions);
   double theta = c.rope_base;
   reader.number(
@@ -256,6 +259,7 @@ inline nlohmann::ordered_json model_file_json(std::string_view name, const Confi
           {"vocab_size", c.vocab},
           {"mlp_type", config_text::word_of(config_text::activations, c.activation)},
           {"norm_type", config_text::word_of(model_file::norms, c.norm)},
+          {"norm_eps", c.norm_eps},
           {"pos_encoding", config_text::word_of(model_file::positions, c.positions)},
           {"rope_theta", c.rope_base},
           {"qk_norm", c.qk_norm},

@@ -34,11 +34,13 @@ inline constexpr SizeField size_fields[] = {
     {"block_size", &Config::ctx, 10'000'000},  {"vocab_size", &Config::vocab, 10'000'000},
 };
 
-/// The sizes that 0 leaves open, as GPT<...> chooses them: Hkv = Hq, Dh = C / Hq, F = 4C or int(8C / 3).
+/// The numbers that 0 leaves open, as GPT<...> chooses them: Hkv = Hq, Dh = C / Hq, F = 4C or int(8C / 3), the epsilon
+/// of the kind of norm.
 constexpr Config completed(Config c) {
   if (c.kv_heads == 0) c.kv_heads = c.query_heads;
   if (c.head_dim == 0 && c.query_heads != 0) c.head_dim = c.embd / c.query_heads;
   if (c.ffn == 0) c.ffn = c.activation == swiglu ? static_cast<int>(8LL * c.embd / 3) : 4 * c.embd;
+  if (c.norm_eps == 0) c.norm_eps = default_norm_eps(c.norm);
   return c;
 }
 

@@ -16,9 +16,10 @@
 //                      residual = dropout(token_embedding[tokens] + position_embedding[first_position + t])
 //   embed_backward   (d_token_embedding, d_position_embedding; d_residual, tokens, dropout)
 //
-//   norm             (normed, mean, rstd; residual, weight, bias)
-//                      normed = norm(residual); LayerNorm where the template argument is `layer`, RMSNorm for `rms`
-//   residual_norm    (normed, residual_out, mean, rstd; residual_in, branch, weight, bias, dropout)
+//   norm             (normed, mean, rstd; residual, weight, bias, eps)
+//                      normed = norm(residual); LayerNorm where the template argument is `layer`, RMSNorm for `rms`;
+//                      eps is added to the mean of squares
+//   residual_norm    (normed, residual_out, mean, rstd; residual_in, branch, weight, bias, dropout, eps)
 //                      residual_out = residual_in + dropout(branch); normed = norm(residual_out)
 //   residual_norm_backward (d_residual, d_branch, d_weight, d_bias; d_normed, residual, mean, rstd, weight, dropout)
 //                      d_residual += norm'(d_normed); d_branch = dropout(d_residual); d_branch may be null
@@ -30,7 +31,7 @@
 //   activation       (hidden; pre)                        the same hidden from a pre that was kept, bit for bit
 //   linear_activation_backward (d_x, d_weight, d_bias, d_pre; d_hidden, pre, x, weight)     d_pre may be pre itself
 //
-//   qkv              (qkv, raw, rstd; x, weight, bias, q_norm, k_norm, rope, first_position)
+//   qkv              (qkv, raw, rstd; x, weight, bias, q_norm, k_norm, rope, first_position, eps)
 //                      the projection, then RMSNorm and RoPE of each query and key head, in the layout of attention
 //   qkv_backward     (d_x, d_weight, d_bias, d_q_norm, d_k_norm, d_qkv; x, weight, raw, rstd, q_norm, k_norm, rope)
 //                      d_qkv becomes the gradient of the projection in place
@@ -67,7 +68,6 @@
 #include <span>
 
 #include <tinygpt/layout/activations.hpp>
-#include <tinygpt/model/norm_epsilon.hpp>
 #include <tinygpt/ops/deferred.hpp>
 #include <tinygpt/ops/dropout.hpp>
 #include <tinygpt/ops/rope.hpp>
@@ -124,16 +124,16 @@ concept Backend =
              typename Context::Recording recording) {
       embed(ctx, x, ids, read(embedding), read(positions), first, dropout);
       embed_backward(ctx, d_embedding, d_positions, x, ids, dropout);
-      norm<layer>(ctx, x, stat, stat, x, vector, vector);
-      norm<rms>(ctx, x, stat, stat, x, vector, vector);
-      residual_norm<layer>(ctx, x, x, stat, stat, x, x, vector, vector, dropout);
+      norm<layer>(ctx, x, stat, stat, x, vector, vector, 1e-5);
+      norm<rms>(ctx, x, stat, stat, x, vector, vector, 1e-6);
+      residual_norm<layer>(ctx, x, x, stat, stat, x, x, vector, vector, dropout, 1e-5);
       residual_norm_backward<layer>(ctx, x, x, d_vector, d_vector, x, x, stat, stat, vector, dropout);
       linear(ctx, x, hidden, read(out_w), vector);
       linear_backward(ctx, hidden, d_out_w, d_vector, x, hidden, out_w);
       linear_activation(ctx, hidden, pre, x, read(ffn_w), ffn_b);
       activation(ctx, hidden, read(pre));
       linear_activation_backward(ctx, x, d_ffn_w, d_ffn_b, pre, hidden, pre, x, ffn_w);
-      qkv(ctx, heads, heads, qk_rstd, x, read(qkv_w), qkv_b, qk_w, qk_w, read(table), first);
+      qkv(ctx, heads, heads, qk_rstd, x, read(qkv_w), qkv_b, qk_w, qk_w, read(table), first, 1e-6);
       qkv_backward(ctx, x, d_qkv_w, d_qkv_b, d_qk_w, d_qk_w, heads, x, qkv_w, heads, qk_rstd, qk_w, qk_w, read(table));
       attention(ctx, y, lse, read(heads), dropout);
       attention_backward(ctx, heads, y, y, lse, heads, dropout);

@@ -17,14 +17,14 @@ namespace tinygpt::reference {
 template <NormKind K, class E, int C>
 void norm(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> y, Out<E, Batch<dyn>, Time<dyn>> mean,
           Out<E, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> x, In<E, Embd<C>> weight,
-          In<E, Embd<C>> bias) {
+          In<E, Embd<C>> bias, double eps) {
   using std::sqrt;
   const auto X = matrix(x);
   auto Y = matrix(y);
   for (std::int64_t i = 0; i < x.rows(); ++i) {
     const E mu = K == layer ? E(X.row(i).mean()) : E(0);
     const Matrix<E> centred = X.row(i).array() - mu;
-    const E r = E(1) / sqrt(centred.squaredNorm() / E(C) + E(norm_epsilon(K)));
+    const E r = E(1) / sqrt(centred.squaredNorm() / E(C) + E(eps));
     Y.row(i) = (centred.array() * r * row(weight).array()).matrix();
     if constexpr (K == layer) {
       if (bias) Y.row(i) += row(bias);
@@ -40,7 +40,7 @@ void residual_norm(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> no
                    Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_out, Out<E, Batch<dyn>, Time<dyn>> mean,
                    Out<E, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual_in,
                    In<E, Batch<dyn>, Time<dyn>, Embd<C>> branch, In<E, Embd<C>> weight, In<E, Embd<C>> bias,
-                   Dropout dropout) {
+                   Dropout dropout, double eps) {
   const int T = branch.template extent<Time>();
   for (std::int64_t i = 0; i < branch.rows(); ++i) {
     for (int c = 0; c < C; ++c) {
@@ -48,7 +48,7 @@ void residual_norm(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> no
                                        branch.data()[i * C + c] * mask<E>(dropout, i / T * dropout.ctx + i % T, c, C);
     }
   }
-  norm<K>(ctx, normed, mean, rstd, residual_out, weight, bias);
+  norm<K>(ctx, normed, mean, rstd, residual_out, weight, bias, eps);
 }
 
 /// d_residual += norm'(d_normed); d_weight, d_bias +=; d_branch = dropout(d_residual), where it is not null.

@@ -18,14 +18,15 @@ template <class E> void rotate(E* x, const E* rope_of_position, int D, int direc
   }
 }
 
-/// [q | k | v] = x w^T + b; each query and key head is then normalised (RMSNorm with weight q_norm or k_norm (D)) and
-/// rotated, where the architecture has these. raw (as qkv) and rstd (B, T, Hq + Hkv) are saved with QK-norm only.
+/// [q | k | v] = x w^T + b; each query and key head is then normalised (RMSNorm with weight q_norm or k_norm (D) and
+/// eps) and rotated, where the architecture has these. raw (as qkv) and rstd (B, T, Hq + Hkv) are saved with QK-norm
+/// only.
 template <class E, int Q, int KV, int D, class Cols, int N>
 void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
          In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope,
-         Deferred<int> first_position) {
+         Deferred<int> first_position, double eps) {
   using std::sqrt;
   linear(ctx, y, x, w, b);
   if (raw) matrix(raw) = matrix(y);
@@ -37,7 +38,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
         const E* weight = (h < Q ? q_norm : k_norm).data();
         E sum(0);
         for (int d = 0; d < D; ++d) sum += head[d] * head[d];
-        const E r = E(1) / sqrt(sum / E(D) + E(norm_epsilon(rms)));
+        const E r = E(1) / sqrt(sum / E(D) + E(eps));
         rstd.data()[i * (Q + KV) + h] = r;
         for (int d = 0; d < D; ++d) head[d] = head[d] * r * weight[d];
       }

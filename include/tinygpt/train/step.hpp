@@ -32,12 +32,12 @@ void layer_through(Context& ctx, const Params<M, const E>& w, const Activations<
   constexpr NormKind norm_kind = M::config.norm;
   const int n1 = 2 * l, n2 = n1 + 1;
   qkv(ctx, act.qkv(l), act.qk_raw(l), act.qk_rstd(l), act.normed(n1), w.qkv_weight(l), w.qkv_bias(l),
-      w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope_table()), first_position);
+      w.q_norm_weight(l), w.k_norm_weight(l), read(act.rope_table()), first_position, M::config.qk_norm_eps());
   attend(l);
   linear(ctx, act.branch(), act.attn(l), w.attn_out_weight(l), w.attn_out_bias(l));
   residual_norm<norm_kind>(ctx, act.normed(n2), act.residual(n2), act.norm_mean(n2), act.norm_rstd(n2),
                            act.residual(n1), act.branch(), w.norm2_weight(l), w.norm2_bias(l),
-                           dropout.attention_branch(l));
+                           dropout.attention_branch(l), M::config.norm_eps);
   linear_activation(ctx, act.hidden(l), act.ffn_in(l), act.normed(n2), w.ffn_in_weight(l), w.ffn_in_bias(l));
 }
 
@@ -51,14 +51,15 @@ void forward_through(Context& ctx, const Params<M, const E>& w, const Activation
 
   embed(ctx, act.residual(0), tokens, w.token_embedding(), w.position_embedding(), first_position, dropout.embedding());
   norm<norm_kind>(ctx, act.normed(0), act.norm_mean(0), act.norm_rstd(0), act.residual(0), w.norm1_weight(0),
-                  w.norm1_bias(0));
+                  w.norm1_bias(0), M::config.norm_eps);
   for (int l = 0; l < L; ++l) {
     const int n2 = 2 * l + 1, next = n2 + 1;
     layer_through<M>(ctx, w, act, l, first_position, dropout, attend);
     linear(ctx, act.branch(), act.hidden(l), w.ffn_out_weight(l), w.ffn_out_bias(l));
     residual_norm<norm_kind>(ctx, act.normed(next), act.residual(next), act.norm_mean(next), act.norm_rstd(next),
                              act.residual(n2), act.branch(), l + 1 < L ? w.norm1_weight(l + 1) : w.final_norm_weight(),
-                             l + 1 < L ? w.norm1_bias(l + 1) : w.final_norm_bias(), dropout.feed_forward_branch(l));
+                             l + 1 < L ? w.norm1_bias(l + 1) : w.final_norm_bias(), dropout.feed_forward_branch(l),
+                             M::config.norm_eps);
   }
 }
 
@@ -89,11 +90,11 @@ void backward(Context& ctx, S* loss, const Params<M, S>& d, const Params<M, cons
   const auto d_residual = act.d_residual();
   const auto norm1_again = [&](int l) {
     norm<norm_kind>(ctx, act.normed(2 * l), act.norm_mean(2 * l), act.norm_rstd(2 * l), act.residual(2 * l),
-                    w.norm1_weight(l), w.norm1_bias(l));
+                    w.norm1_weight(l), w.norm1_bias(l), M::config.norm_eps);
   };
   const auto norm2_again = [&](int l) {
     norm<norm_kind>(ctx, act.normed(2 * l + 1), act.norm_mean(2 * l + 1), act.norm_rstd(2 * l + 1),
-                    act.residual(2 * l + 1), w.norm2_weight(l), w.norm2_bias(l));
+                    act.residual(2 * l + 1), w.norm2_weight(l), w.norm2_bias(l), M::config.norm_eps);
   };
   const auto attend = [&](int l) {
     attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l));

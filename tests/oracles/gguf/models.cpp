@@ -124,6 +124,8 @@ int main(int argc, char** argv) {
     write<Llama<Embd<64>, Heads<4, 2>, HeadDim<24>, Vocab<299>, Positions<rope, 500'000>, Head<untied>>>(
         d, "llama_grouped", gpt4);
     write<Llama<Embd<96>, Heads<3>, Vocab<257>, Positions<rope>, Bias<all>>>(d, "llama_tied_biases", bytes);
+    write<GPT<Layers<2>, Ctx<96>, Embd<64>, Heads<4, 2>, Vocab<257>, Activation<swiglu>, Norm<rms, 1e-5>,
+              Positions<rope, 500'000>>>(d, "llama_epsilon", bytes);
     write<Llama<Embd<64>, Heads<4, 2>, HeadDim<32>, Vocab<310>, Positions<rope>, QkNorm, Head<untied>>>(
         d, "qwen3_grouped", gpt2);
     write<Llama<Embd<256>, Heads<4>, Vocab<300>, Ffn<256>, Positions<rope, 1'000'000>, QkNorm>>(d, "qwen3_tied", gpt4);

@@ -12,7 +12,7 @@ namespace tinygpt::cli::tool {
 
 /// 0 and nothing: not given.
 struct ArchitectureFlags {
-  Config config{.ctx = 1024};
+  Config config{.ctx = 1024, .norm_eps = 0};
   bool given = false;
 
   /// The config, once it is whole; the first thing that is wrong with it otherwise.
@@ -110,6 +110,16 @@ inline void add_flags(CLI::App& app, ArchitectureFlags& flags) {
        [&c](const std::string& w) { c.activation = parse_word("--mlp-type", w, config_text::activations); });
   word("--norm-type", "layernorm or rmsnorm (default layernorm)",
        [&c](const std::string& w) { c.norm = parse_word("--norm-type", w, model_file::norms); });
+  const auto set_norm_eps = [&flags](const double& eps) {
+    const auto fits = norm_eps_of_file(eps);
+    if (!fits)
+      throw UsageError("--norm-eps " + std::string(norm_eps_range) + ", not " + shortest_text(eps) + ": see --help");
+    flags.config.norm_eps = *fits;
+    flags.given = true;
+  };
+  app.add_option_function<double>("--norm-eps", set_norm_eps, "Epsilon of norms (default 1e-5; rmsnorm: 1e-6)")
+      ->type_name("X")
+      ->take_last();
   word("--pos-encoding", "learned, rope or none (default learned)",
        [&c](const std::string& w) { c.positions = parse_word("--pos-encoding", w, position_words); });
   word("--rope-theta", "Base of RoPE's angles (default 10000)",
