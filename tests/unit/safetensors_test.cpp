@@ -61,6 +61,11 @@ TEST_CASE("CRC-32C is the same by the processor's instruction as by the table, a
     pieces.update(some.first(cut));
     pieces.update(some.subspan(cut));
     CHECK(crc32c(some) == table.value());
+    Crc32c first, second;
+    first.update(some.first(cut));
+    second.update(some.subspan(cut));
+    first.append(second, some.size() - cut);
+    CHECK(first.value() == table.value());
     CHECK(pieces.value() == table.value());
   }
 }
@@ -101,6 +106,32 @@ TEST_CASE("tensors in parts come back, whatever the order in which they are aske
       CHECK(n % 8 == 0);
     }
   }
+}
+
+TEST_CASE("a file that is large enough for several threads is read as by one, and its checksum is the same") {
+  constexpr std::int64_t most = 3'000'000;
+  std::vector<float> arena(5 * most);
+  for (std::size_t i = 0; i < arena.size(); ++i) arena[i] = static_cast<float>(i);
+  std::vector<MappedTensor> tensors;
+  std::int64_t offset = 0;
+  for (const std::int64_t size : {std::int64_t{1}, most, most / 3, std::int64_t{1000}, most, most}) {
+    tensors.push_back({"t" + std::to_string(tensors.size()), {size}, {ArenaMatrix{offset, 1, size}}});
+    offset += size;
+  }
+  const auto path = file_with("");
+  OutputFile file(path);
+  write_safetensors(file, in_arena(tensors, std::span<const float>(arena)));
+  file.finish();
+  std::vector<float> back(arena.size());
+  const SafetensorsReader reader(path);
+  CHECK(reader.read(in_arena(tensors, std::span<float>(back))) == file.crc());
+  CHECK(std::equal(back.begin(), back.begin() + offset, arena.begin()));
+  // Two faults: the one is told that comes first in the file, though the other is larger.
+  tensors[4].parts = {zeros(most)};
+  tensors[3].parts = {zeros(1000)};
+  CHECK_THROWS_WITH(reader.read(in_arena(tensors, std::span<float>(back))), Contains("'t3'"));
+  std::filesystem::resize_file(path, 1 << 20);
+  CHECK_THROWS_WITH(reader.read(in_arena(tensors, std::span<float>(back))), Contains("became shorter"));
 }
 
 TEST_CASE("a file is laid out as the reference writer lays it out") {
