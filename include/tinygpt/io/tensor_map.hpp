@@ -161,6 +161,17 @@ inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, s
   turn<float>(reinterpret_cast<const std::byte*>(from + first), rows, count, cols, to, rows);
 }
 
+/// The other way: float in less room.
+template <class N> void narrow(std::span<const float> from, std::byte* to) {
+  constexpr std::size_t block = 64;
+  N some[block];
+  for (std::size_t i = 0; i < from.size(); i += block) {
+    const std::size_t n = std::min(block, from.size() - i);
+    for (std::size_t k = 0; k < n; ++k) some[k] = N(from[i + k]);
+    std::memcpy(to + i * sizeof(N), some, n * sizeof(N));
+  }
+}
+
 template <class N> bool all_zero(const std::byte* from, std::size_t n) {
   bool zero = true;
   for (std::size_t i = 0; i < n; ++i) zero &= number<N>(from + i * sizeof(N)) == 0;
@@ -259,10 +270,7 @@ void write_tensor(const MappedTensor& tensor, std::span<const float> arena, cons
   std::vector<std::byte> halves;
   const auto convert = [&]<class N>(N, std::span<const float> from) {
     halves.resize(from.size() * sizeof(N));
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      const N half(from[i]);
-      std::memcpy(halves.data() + i * sizeof half, &half, sizeof half);
-    }
+    tensor_map::narrow<N>(from, halves.data());
     sink(std::span<const std::byte>(halves));
   };
   for (const ArenaMatrix& part : tensor.parts) {
