@@ -85,6 +85,7 @@ inline LoadedModel read_model_directory(const std::filesystem::path& directory,
   TensorFiles files(reader);
   files.expect(said.config, said.layout);
   const ParamTable table(said.config);
+  if (too_narrow(table)) throw damaged(directory, "its matrices are narrower than any model's");
   LoadedModel model{said.name, said.config, std::vector<float>(static_cast<std::size_t>(table.arena_size())),
                     std::move(tokenizer)};
   files.load(model.weights);
