@@ -6,8 +6,11 @@
 #include <tinygpt/io/atomic_directory.hpp>
 #include <tinygpt/io/safetensors.hpp>
 
+#include <counted_memory.hpp>
+
 using namespace tinygpt;
 using Catch::Matchers::Contains;
+using Catch::Matchers::Matches;
 
 namespace {
 
@@ -205,10 +208,14 @@ TEST_CASE("every bad safetensors file is refused in one sentence that names it")
       {"{\"x\":" + std::string(1'000'000, '[') + "}", 0, "too deeply"},
       {"{\"\\u001b]0;\":1}", 0, "\\x1b"},
   };
+  CHECK(cases.size() >= 40);
   for (const auto& bad : cases) {
     INFO(bad.header.substr(0, 200));
     const auto path = with_header(bad.header, bad.data);
     CHECK_THROWS_AS(SafetensorsReader(path), DamagedFile);
+    // The byte, or the name of the tensor or of the member.
+    CHECK_THROWS_WITH(SafetensorsReader(path), Matches(".*damaged: .*(byte [0-9]+|'[^']+'|__metadata__).*"));
+    CHECK(peak_bytes_of([&] { SafetensorsReader reader(path); }) <= most_bytes_for(bad.header.size() + bad.data + 8));
     CHECK_THROWS_WITH(SafetensorsReader(path), Contains(bad.sentence) && Contains(path.string()));
   }
 }

@@ -148,7 +148,7 @@ inline TensorEntry parse_entry(const std::string& name, const Json& json, std::i
 /// The tensors of a header in the order of their bytes, which must fill the data buffer without holes or overlap.
 inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t data_bytes,
                                              const std::filesystem::path& path) {
-  if (text.empty() || text.front() != '{') throw damaged(path, "its header does not begin with {");
+  if (text.empty() || text.front() != '{') throw damaged(path, "at byte 8, its header does not begin with {");
   const Json header = parse_json(text, path);
   std::vector<TensorEntry> entries;
   for (const auto& [name, value] : header.items()) {
@@ -172,8 +172,8 @@ inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t
     end = entry.end;
   }
   if (end != data_bytes) {
-    throw damaged(path,
-                  "its tensors have " + std::to_string(end) + " bytes, but it holds " + std::to_string(data_bytes));
+    throw damaged(path, "its tensors have " + std::to_string(end) + " bytes, but it holds " +
+                            std::to_string(data_bytes) + " from byte " + std::to_string(8 + text.size()) + " on");
   }
   return entries;
 }
@@ -197,7 +197,8 @@ class SafetensorsReader {
     file_.read([&](std::span<const std::byte> bytes) { std::memcpy(&length, bytes.data(), sizeof length); });
     const std::int64_t left = file_.size() - static_cast<std::int64_t>(sizeof length);
     if (length > static_cast<std::uint64_t>(std::min(safetensors::header_limit, left))) {
-      throw damaged(path, "its header would have " + std::to_string(length) + " bytes, more than the file may hold");
+      throw damaged(
+          path, "at byte 0, its header would have " + std::to_string(length) + " bytes, more than the file may hold");
     }
     std::string header(static_cast<std::size_t>(length), '\0');
     file_.read([&](std::span<const std::byte> bytes) {
