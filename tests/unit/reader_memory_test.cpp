@@ -131,6 +131,9 @@ TEST_CASE("no reader of model files takes more than four times the file and a me
   });
   check("gguf", 3000, [&](const std::string& bytes) { read_gguf(in_memory(bytes)); });
   check("llmc", 3000, [&](const std::string& bytes) { read_llmc(in_memory(bytes)); });
+  check("nanogpt", 3000, [&](const std::string& bytes) {
+    if (!bytes.empty()) read_nanogpt(in_memory(std::string_view(bytes).substr(1)), {bytes[0]});
+  });
   check("hf_config", 3000,
         [&](const std::string& bytes) { model_config_from_json(parse_json(bytes, "config.json"), "config.json"); });
 }
