@@ -8,6 +8,7 @@
 #include <tinygpt/exchange/gguf.hpp>
 #include <tinygpt/exchange/gguf_import.hpp>
 
+#include <counted_memory.hpp>
 #include <scratch.hpp>
 
 using namespace tinygpt;
@@ -186,6 +187,7 @@ TEST_CASE("sixty bad files are each refused with the place of the fault") {
     CAPTURE(said);
     CHECK_THAT(said, Contains(bad.says));
     CHECK(offset_in(said) <= bad.bytes.size());
+    CHECK(peak_bytes_of([&] { const GgufReader file(path); }) <= most_bytes_for(bad.bytes.size()));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include <counted_memory.hpp>
 #include <tinygpt/io/model_config.hpp>
 
 using namespace tinygpt;
@@ -192,6 +193,7 @@ TEST_CASE("what would be computed differently here, or is no configuration, is r
       {qwen3_text, R"({"use_sliding_window": true, "sliding_window": 4096})", "sliding window"},
       {qwen3_text, R"({"mlp_bias": true})", "mlp_bias"},
   };
+  CHECK(cases.size() >= 25);
   for (const Bad& bad : cases) {
     INFO(bad.change);
     Json json = Json::parse(bad.base);
@@ -199,6 +201,9 @@ TEST_CASE("what would be computed differently here, or is no configuration, is r
     CHECK_THROWS_AS(model_config_from_json(json, "dir/config.json"), Error);
     CHECK_THROWS_WITH(model_config_from_json(json, "dir/config.json"),
                       Contains("dir/config.json") && Contains(bad.sentence));
+    const std::string text = json.dump();
+    CHECK(peak_bytes_of([&] { model_config_from_json(parse_json(text, "dir/config.json"), "dir/config.json"); }) <=
+          most_bytes_for(text.size()));
   }
   for (const char* const text : {gpt2_text, llama_text, qwen3_text}) {
     for (const char* const key : {"n_layer", "hidden_size", "vocab_size", "max_position_embeddings", "n_positions"}) {

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <counted_memory.hpp>
 #include <numbers.hpp>
 #include <scratch.hpp>
 
@@ -169,9 +170,14 @@ TEST_CASE("what llm.c does not know is refused in the words of the type, and lea
 
 TEST_CASE("a file that is no checkpoint of llm.c's is refused in one sentence that says where") {
   const std::string good = bytes_of_model(gpt2_like, numbers(gpt2_like), StoredType::float32);
-  const auto fault = [](const std::string& bytes) -> std::string {
+  int files = 0;
+  const auto fault = [&](const std::string& bytes) -> std::string {
+    ++files;
+    const ScratchDirectory scratch;
+    const auto path = scratch.file("model.bin", bytes);
+    CHECK(peak_bytes_of([&] { read_llmc(path); }) <= most_bytes_for(bytes.size()));
     try {
-      read_bytes(bytes);
+      read_llmc(path);
     } catch (const DamagedFile& error) {
       return error.what();
     }
@@ -223,6 +229,8 @@ TEST_CASE("a file that is no checkpoint of llm.c's is refused in one sentence th
   const std::int32_t most[] = {10'000'000, 10'000'000, 10'000, 100'000, 1'000'000, 20'000'000};
   for (std::size_t i = 0; i < 6; ++i) largest = with(largest, 2 + i, most[i]);
   CHECK_THAT(fault(largest), Contains("sizes in its header need 480120520008001024"));
+
+  CHECK(files >= 40);
 
   // Kinds of llm.c's files by name.
   const ScratchDirectory scratch;

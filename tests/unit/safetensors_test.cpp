@@ -6,8 +6,11 @@
 #include <tinygpt/io/atomic_directory.hpp>
 #include <tinygpt/io/safetensors.hpp>
 
+#include <counted_memory.hpp>
+
 using namespace tinygpt;
 using Catch::Matchers::Contains;
+using Catch::Matchers::Matches;
 
 namespace {
 
@@ -61,6 +64,11 @@ TEST_CASE("CRC-32C is the same by the processor's instruction as by the table, a
     pieces.update(some.first(cut));
     pieces.update(some.subspan(cut));
     CHECK(crc32c(some) == table.value());
+    Crc32c first, second;
+    first.update(some.first(cut));
+    second.update(some.subspan(cut));
+    first.append(second, some.size() - cut);
+    CHECK(first.value() == table.value());
     CHECK(pieces.value() == table.value());
   }
 }
@@ -101,6 +109,32 @@ TEST_CASE("tensors in parts come back, whatever the order in which they are aske
       CHECK(n % 8 == 0);
     }
   }
+}
+
+TEST_CASE("a file that is large enough for several threads is read as by one, and its checksum is the same") {
+  constexpr std::int64_t most = 3'000'000;
+  std::vector<float> arena(5 * most);
+  for (std::size_t i = 0; i < arena.size(); ++i) arena[i] = static_cast<float>(i);
+  std::vector<MappedTensor> tensors;
+  std::int64_t offset = 0;
+  for (const std::int64_t size : {std::int64_t{1}, most, most / 3, std::int64_t{1000}, most, most}) {
+    tensors.push_back({"t" + std::to_string(tensors.size()), {size}, {ArenaMatrix{offset, 1, size}}});
+    offset += size;
+  }
+  const auto path = file_with("");
+  OutputFile file(path);
+  write_safetensors(file, in_arena(tensors, std::span<const float>(arena)));
+  file.finish();
+  std::vector<float> back(arena.size());
+  const SafetensorsReader reader(path);
+  CHECK(reader.read(in_arena(tensors, std::span<float>(back))) == file.crc());
+  CHECK(std::equal(back.begin(), back.begin() + offset, arena.begin()));
+  // Two faults: the one is told that comes first in the file, though the other is larger.
+  tensors[4].parts = {zeros(most)};
+  tensors[3].parts = {zeros(1000)};
+  CHECK_THROWS_WITH(reader.read(in_arena(tensors, std::span<float>(back))), Contains("'t3'"));
+  std::filesystem::resize_file(path, 1 << 20);
+  CHECK_THROWS_WITH(reader.read(in_arena(tensors, std::span<float>(back))), Contains("became shorter"));
 }
 
 TEST_CASE("a file is laid out as the reference writer lays it out") {
@@ -174,10 +208,14 @@ TEST_CASE("every bad safetensors file is refused in one sentence that names it")
       {"{\"x\":" + std::string(1'000'000, '[') + "}", 0, "too deeply"},
       {"{\"\\u001b]0;\":1}", 0, "\\x1b"},
   };
+  CHECK(cases.size() >= 40);
   for (const auto& bad : cases) {
     INFO(bad.header.substr(0, 200));
     const auto path = with_header(bad.header, bad.data);
     CHECK_THROWS_AS(SafetensorsReader(path), DamagedFile);
+    // The byte, or the name of the tensor or of the member.
+    CHECK_THROWS_WITH(SafetensorsReader(path), Matches(".*damaged: .*(byte [0-9]+|'[^']+'|__metadata__).*"));
+    CHECK(peak_bytes_of([&] { SafetensorsReader reader(path); }) <= most_bytes_for(bad.header.size() + bad.data + 8));
     CHECK_THROWS_WITH(SafetensorsReader(path), Contains(bad.sentence) && Contains(path.string()));
   }
 }

@@ -121,6 +121,41 @@ TEST_CASE("a tensor comes back from its bytes, turned or not, in any type, in an
   }
 }
 
+TEST_CASE("every number of a turned matrix is in its place, whatever the sizes, types and addresses") {
+  for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{1, 9}, {9, 1}, {4, 4}, {18, 35}, {31, 600}}) {
+    for (const StoredType type : {StoredType::float32, StoredType::bfloat16, StoredType::float16}) {
+      CAPTURE(rows, cols, static_cast<int>(type));
+      std::vector<float> arena(static_cast<std::size_t>(rows * cols));
+      for (std::size_t i = 0; i < arena.size(); ++i) arena[i] = static_cast<float>(i % 127);  // exact in each type
+      const MappedTensor tensor{"x", {}, {ArenaMatrix{0, rows, cols, true}}};
+      const auto bytes = written(tensor, arena, type);
+      REQUIRE(bytes.size() == static_cast<std::size_t>(rows * cols * bytes_of(type)));
+      std::int64_t wrong = 0;
+      for (std::int64_t i = 0; i < rows * cols; ++i) {
+        const float want = arena[static_cast<std::size_t>(i % rows * cols + i / rows)];
+        const std::byte* const at = bytes.data() + i * bytes_of(type);
+        wrong += want != (type == StoredType::float32    ? tensor_map::number<float>(at)
+                          : type == StoredType::bfloat16 ? tensor_map::number<bfloat16>(at)
+                                                         : tensor_map::number<float16>(at));
+      }
+      CHECK(wrong == 0);
+      std::vector<std::byte> unaligned(bytes.size() + 1);
+      std::copy(bytes.begin(), bytes.end(), unaligned.begin() + 1);
+      for (const ForeignMemory* const memory : {static_cast<const ForeignMemory*>(nullptr), &elsewhere}) {
+        std::vector<float> back(arena.size());
+        std::size_t seen = 0;
+        CHECK(copy_tensor(tensor, back, memory, type, unaligned.data() + 1, [&](auto piece, const auto& copy) {
+          CHECK(piece.data() == unaligned.data() + 1 + seen);
+          seen += piece.size();
+          copy();
+        }));
+        CHECK(seen == bytes.size());
+        CHECK(back == arena);
+      }
+    }
+  }
+}
+
 TEST_CASE("numbers for which the model has no place must be zero") {
   std::vector<float> arena(4);
   const MappedTensor tensor{"x", {}, {zeros(2), {0, 1, 4, false}}};

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include <counted_memory.hpp>
 #include <scratch.hpp>
 #include <shards.hpp>
 
@@ -33,8 +34,10 @@ std::string with(std::string bytes, std::size_t at, std::int32_t word) {
 /// The sentence with which opening and validating these bytes ends.
 std::string fault_of(const std::string& bytes, int vocab, std::optional<ShardFormat> format = std::nullopt) {
   const ScratchDirectory scratch;
+  const auto path = scratch.file("a.bin", bytes);
+  CHECK(peak_bytes_of([&] { TokenShard::open(path, format).validate(vocab); }) <= most_bytes_for(bytes.size()));
   try {
-    TokenShard::open(scratch.file("a.bin", bytes), format).validate(vocab);
+    TokenShard::open(path, format).validate(vocab);
   } catch (const DamagedFile& error) {
     return error.what();
   }
@@ -190,6 +193,7 @@ TEST_CASE("every way in which a shard can be wrong is a sentence with the byte")
       {bytes_of<std::uint16_t>({0, 50257}), 50257, F::raw_uint16, "token 1, at byte 2, is 50257"},
       {bytes_of<std::uint32_t>({0, 1, 4294967295u}), 50257, F::raw_uint32, "token 2, at byte 8, is 4294967295"},
   };
+  CHECK(std::size(cases) >= 25);
   for (const auto& [bytes, vocab, format, sentence] : cases) {
     CHECK_THAT(fault_of(bytes, vocab, format), Contains(sentence) && Contains("a.bin"));
   }

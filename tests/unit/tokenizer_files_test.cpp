@@ -1,4 +1,5 @@
 #include <catch.hpp>
+#include <counted_memory.hpp>
 #include <scratch.hpp>
 
 #include <cstdlib>
@@ -351,6 +352,7 @@ TEST_CASE("every bad tokenizer.json is refused by a sentence that names the plac
       {"/pre_tokenizer", sequence(llama3_regex, "Removed", false), "a Split with behavior Removed"},
       {"/decoder", {{"type", "Metaspace"}}, "a decoder of type Metaspace"},
   };
+  CHECK(cases.size() >= 25);
   for (const auto& [at, value, sentence] : cases) {
     INFO(at << " " << value.dump());
     Json json = good_json();
@@ -376,9 +378,12 @@ TEST_CASE("every bad tokenizer.json is refused by a sentence that names the plac
       {"{\"a\": 1e999}", "out of range"},
       {"{}", "'model' is missing"},
   };
-  for (const auto& [text, sentence] : texts) {
+  for (const auto& pair : texts) {
+    const auto& text = pair.first;
+    const char* const sentence = pair.second;
     INFO(text.substr(0, 60));
     CHECK_THROWS_WITH(from_text(text), Contains("t.json") && Contains(sentence));
+    CHECK(peak_bytes_of([&] { from_text(text); }) <= most_bytes_for(text.size()));
   }
 }
 

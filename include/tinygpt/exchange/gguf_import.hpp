@@ -197,16 +197,18 @@ inline void simplify(LoadedModel& model) {
     if (std::memcmp(head.data(), embedding.data(), head.size_bytes()) == 0) config.head = tied;
   }
   if (config == model.config) return;
+  // In place: what is kept keeps its order, so each tensor moves to where nothing is needed any more.
   const ParamTable after(config);
-  std::vector<float> weights(static_cast<std::size_t>(after.arena_size()));
   for (const ParamRow& row : after) {
     for (std::int64_t l = 0; l < row.layers; ++l) {
       const auto from = numbers(before[row.id], l);
-      std::copy(from.begin(), from.end(), weights.begin() + (row.offset + l * row.stride));
+      const auto to = model.weights.begin() + (row.offset + l * row.stride);
+      std::memmove(&*to, from.data(), from.size_bytes());
+      std::fill(to + row.layer_size(), to + row.stride, 0.0f);
     }
   }
   model.config = config;
-  model.weights = std::move(weights);
+  model.weights.resize(static_cast<std::size_t>(after.arena_size()));
 }
 
 /// The tokenizer; nothing where the file has none.
@@ -295,8 +297,10 @@ inline LoadedModel model_of(const GgufReader& file) {
     throw damaged(path, "it would have " + std::to_string(table.param_count()) + " parameters, more than it can hold");
   }
   const std::int64_t rows = std::int64_t{model.config.layers} * (model.config.query_width() + model.config.kv_width());
-  if (rows / 128 > file.size() + (std::int64_t{1} << 14))
-    throw damaged(path, "its matrices are narrower than any model's");
+  // Each row of a head is a piece of its own.
+  const bool many_rows =
+      rows * static_cast<std::int64_t>(sizeof(ArenaMatrix)) > 2 * file.size() + (std::int64_t{1} << 19);
+  if (too_narrow(table) || many_rows) throw damaged(path, "its matrices are narrower than any model's");
   const auto tensors = gguf_tensors(model.config, architecture);
   if (const GgufFit fit = gguf_fit(model.config); fit.architecture == nullptr || fit.architecture != architecture) {
     throw damaged(path, "its tensors are not those of the architecture '" + architecture + "'");

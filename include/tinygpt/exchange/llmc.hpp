@@ -204,6 +204,10 @@ inline LoadedModel read_llmc(const std::filesystem::path& path) {
   const auto [header, type] = llmc::checked(raw, file.size(), path);
 
   LoadedModel model{path.stem().string(), llmc::config_of(header), {}, std::nullopt};
+  if (too_narrow(ParamTable(model.config))) {
+    throw damaged(path, "its width (byte 24) of " + std::to_string(header.embd) + " is less than any model's of " +
+                            std::to_string(header.layers) + " layers");
+  }
   model.weights.resize(static_cast<std::size_t>(ParamTable(model.config).arena_size()));
   std::size_t at = llmc::header_bytes;
   for (const MappedTensor& tensor : llmc::tensors(model.config, header.padded_vocab)) {

@@ -225,6 +225,7 @@ inline LoadedModel read_nanogpt(const std::filesystem::path& path, const Nanogpt
     throw damaged(path, "it has a tensor '" + printable(name) + "' that nanoGPT's models have not");
   }
 
+  if (too_narrow(ParamTable(config))) throw damaged(path, "its matrices are narrower than any model's");
   LoadedModel model{path.stem().string(), config, {}, std::nullopt};
   model.weights.resize(static_cast<std::size_t>(ParamTable(config).arena_size()));
   state.reader().read_each([&](const TensorEntry& entry) {

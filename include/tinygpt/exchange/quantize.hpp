@@ -2,6 +2,8 @@
 // Source: ggml, docs/gguf.md and gguf-py's quants.py, whose bytes these are.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +13,7 @@
 
 #include <tinygpt/exchange/gguf_types.hpp>
 #include <tinygpt/exchange/quantize_k.hpp>
+#include <tinygpt/io/tensor_map.hpp>
 #include <tinygpt/layout/dtype.hpp>
 #include <tinygpt/layout/float16.hpp>
 
@@ -18,17 +21,21 @@ namespace tinygpt::gguf {
 
 /// 32 numbers: a scale d and q of 8 bits; x = d q. d = max |x| / 127; halves are rounded away from zero.
 inline void quantize_q8_0(const float* x, std::byte* to) {
-  float largest = 0;
-  for (int i = 0; i < 32; ++i) largest = std::fmax(largest, std::fabs(x[i]));
-  const float d = largest / 127, inverse = 1 / d;
+  // The bits of numbers without a sign are in the order of the numbers, and a loop of their maximum is one of vectors.
+  std::uint32_t largest = 0;
+  for (int i = 0; i < 32; ++i) largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFF'FFFFu);
+  const float d = std::bit_cast<float>(largest) / 127, inverse = 1 / d;
   const bool usable = d != 0 && std::isfinite(inverse);
   const float16 scale(d);
   std::memcpy(to, &scale.bits, 2);
+  const float factor = usable ? inverse : 0;
+  std::int8_t numbers[32];
   for (int i = 0; i < 32; ++i) {
-    const float steps = usable ? std::fabs(x[i] * inverse) : 0;
+    const float steps = std::fabs(x[i] * factor);
     const int whole = static_cast<int>(steps), q = whole + (steps - static_cast<float>(whole) >= 0.5f ? 1 : 0);
-    to[2 + i] = static_cast<std::byte>(x[i] < 0 ? -q : q);
+    numbers[i] = static_cast<std::int8_t>(x[i] < 0 ? -q : q);
   }
+  std::memcpy(to + 2, numbers, sizeof numbers);
 }
 
 inline void dequantize_q8_0(const std::byte* from, float* x) {
@@ -110,14 +117,13 @@ inline void quantize(TensorType type, std::span<const float> from, std::byte* to
   const auto each = [&](auto&& one) {
     for (std::size_t i = 0; i < from.size(); i += block, to += bytes) one(from.data() + i);
   };
-  const auto store = [&](auto x) { std::memcpy(to, &x.bits, 2); };
   switch (type) {
     case TensorType::f32:
       return static_cast<void>(std::memcpy(to, from.data(), from.size_bytes()));
     case TensorType::f16:
-      return each([&](const float* x) { store(float16(*x)); });
+      return tensor_map::narrow<float16>(from, to);
     case TensorType::bf16:
-      return each([&](const float* x) { store(bfloat16(*x)); });
+      return tensor_map::narrow<bfloat16>(from, to);
     case TensorType::q8_0:
       return each([&](const float* x) { quantize_q8_0(x, to); });
     case TensorType::q5_0:
@@ -137,17 +143,13 @@ inline void dequantize(TensorType type, const std::byte* from, std::span<float> 
   const auto each = [&](auto&& one) {
     for (std::size_t i = 0; i < to.size(); i += block, from += bytes) one(to.data() + i);
   };
-  const auto half = [&]<class N>(N x) {
-    std::memcpy(&x.bits, from, 2);
-    return static_cast<float>(x);
-  };
   switch (type) {
     case TensorType::f32:
       return static_cast<void>(std::memcpy(to.data(), from, to.size_bytes()));
     case TensorType::f16:
-      return each([&](float* x) { *x = half(float16{}); });
+      return tensor_map::straight<float16>(from, to.size(), to.data());
     case TensorType::bf16:
-      return each([&](float* x) { *x = half(bfloat16{}); });
+      return tensor_map::straight<bfloat16>(from, to.size(), to.data());
     case TensorType::q8_0:
       return each([&](float* x) { dequantize_q8_0(from, x); });
     case TensorType::q5_0:

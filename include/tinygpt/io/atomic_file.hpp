@@ -12,7 +12,7 @@ class AtomicFile {
   explicit AtomicFile(std::filesystem::path target)
       : target_(std::move(target)),
         temporary_(std::filesystem::path(target_).concat(".tmp-" + std::to_string(::getpid()))),
-        file_(temporary_) {}
+        file_(temporary_, Checksum::skip) {}
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile() {

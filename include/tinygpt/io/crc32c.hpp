@@ -136,6 +136,9 @@ class Crc32c {
 
   std::uint32_t value() const { return ~state_; }
 
+  /// As if the bytes of another had come after these: `bytes` of them.
+  void append(const Crc32c& other, std::uint64_t bytes) { set(crc32c_carried(value(), bytes) ^ other.value()); }
+
   /// As if the CRC had been `crc` after these bytes.
   void set(std::uint32_t crc) { state_ = ~crc; }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,18 +25,35 @@ inline DamagedFile damaged(const std::filesystem::path& path, std::string_view f
   return DamagedFile(path.string() + " is damaged: " + std::string(fault) + ": use another copy");
 }
 
+/// The byte at which JSON becomes nested more deeply than `most`, if it does.
+inline std::optional<std::size_t> first_too_deep(std::string_view text, int most) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string && c == '\\') ++i;
+    if (in_string) continue;
+    if ((c == '[' || c == '{') && ++depth > most) return i;
+    if (c == ']' || c == '}') --depth;
+  }
+  return std::nullopt;
+}
+
 /// Parses a JSON object. Nesting deeper than 32, a repeated key, invalid UTF-8 or anything after the end is an error.
 inline Json parse_json(std::string_view text, const std::filesystem::path& path) {
-  constexpr int max_depth = 32;
+  constexpr int most_depth = 32;
   if (const auto fault = first_utf8_fault(text)) {
     throw damaged(path, "its JSON is not UTF-8 at byte " + std::to_string(*fault));
   }
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
     throw damaged(path, "it is not JSON at byte " + std::to_string(zero));  // the parser would take it for the end
   }
+  if (const auto at = first_too_deep(text, most_depth)) {
+    throw damaged(path, "its JSON is nested too deeply at byte " + std::to_string(*at));
+  }
   std::vector<std::set<std::string>> keys;
-  const auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > max_depth) throw damaged(path, "its JSON is nested too deeply");
+  const auto guard = [&](int, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
@@ -45,12 +63,15 @@ inline Json parse_json(std::string_view text, const std::filesystem::path& path)
   };
   try {
     Json json = Json::parse(text, guard);
-    if (!json.is_object()) throw damaged(path, "its JSON is not an object");
+    if (!json.is_object()) throw damaged(path, "at byte 0, its JSON is not an object");
     return json;
   } catch (const Json::parse_error& error) {
     throw damaged(path, "it is not JSON at byte " + std::to_string(error.byte));
-  } catch (const Json::exception&) {
-    throw damaged(path, "its JSON holds a number that is out of range");
+  } catch (const Json::exception& error) {
+    const std::string_view what = error.what();  // "... parsing '1e999'"
+    const auto quote = what.find('\'');
+    const std::string number = quote == what.npos ? "" : " " + printable(what.substr(quote, 60));
+    throw damaged(path, "its JSON holds a number" + number + " that is out of range");
   }
 }
 

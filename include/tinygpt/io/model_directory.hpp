@@ -69,11 +69,11 @@ inline void write_texts(ModelWriter& writer, const ModelView& model, StoredType 
 /// Writes a model directory: whole, or not at all. What is at `directory` gives way to it.
 inline void write_model_directory(const std::filesystem::path& directory, const ModelView& model,
                                   StoredType type = StoredType::float32, Manifest manifest = Manifest::no) {
-  ModelWriter writer(directory);
+  ModelWriter writer(directory, manifest);
   model_directory::write_texts(writer, model, type);
   writer.tensors("model.safetensors", in_arena(model_tensors(model.config, layout_of(model.config)), model.weights),
                  type);
-  writer.commit(manifest);
+  writer.commit();
 }
 
 /// Reads anybody's model directory. With `expected` it must be of that architecture: the sentence says what differs.
@@ -85,6 +85,7 @@ inline LoadedModel read_model_directory(const std::filesystem::path& directory,
   TensorFiles files(reader);
   files.expect(said.config, said.layout);
   const ParamTable table(said.config);
+  if (too_narrow(table)) throw damaged(directory, "its matrices are narrower than any model's");
   LoadedModel model{said.name, said.config, std::vector<float>(static_cast<std::size_t>(table.arena_size())),
                     std::move(tokenizer)};
   files.load(model.weights);

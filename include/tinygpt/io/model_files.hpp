@@ -15,10 +15,11 @@ namespace tinygpt {
 /// Does a directory get a manifest? Ours do; one for other programs, in which people change files, does not.
 enum class Manifest { no, yes };
 
-/// Writes the files of a model directory and remembers their checksums.
+/// Writes the files of a model directory, and remembers their checksums for a manifest.
 class ModelWriter {
  public:
-  explicit ModelWriter(std::filesystem::path target) : directory_(std::move(target)) {}
+  explicit ModelWriter(std::filesystem::path target, Manifest manifest = Manifest::yes)
+      : directory_(std::move(target)), manifest_(manifest) {}
 
   void text(const std::string& name, const std::string& text) {
     write(name, [&](OutputFile& file) { file.write(text); });
@@ -27,21 +28,22 @@ class ModelWriter {
                StoredType type = StoredType::float32, const ForeignMemory* memory = nullptr) {
     write(name, [&](OutputFile& file) { write_safetensors(file, std::move(tensors), type, memory); });
   }
-  void commit(Manifest with = Manifest::yes) {
+  void commit() {
     const Json manifest{{"format", "tinygpt-manifest"}, {"format_version", 1}, {"files", files_}};
-    if (with == Manifest::yes) text("manifest.json", json_text(manifest));
+    if (manifest_ == Manifest::yes) text("manifest.json", json_text(manifest));
     directory_.commit();
   }
 
  private:
   template <class Write> void write(const std::string& name, Write&& write) {
-    OutputFile file(directory_.path(name));
+    OutputFile file(directory_.path(name), manifest_ == Manifest::yes ? Checksum::take : Checksum::skip);
     write(file);
     file.finish();
-    files_[name] = {{"bytes", file.size()}, {"crc32c", crc_text(file.crc())}};
+    if (manifest_ == Manifest::yes) files_[name] = {{"bytes", file.size()}, {"crc32c", crc_text(file.crc())}};
   }
 
   AtomicDirectory directory_;
+  Manifest manifest_;
   Json files_ = Json::object();
 };
 

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <tinygpt/data/mapped_file.hpp>
@@ -145,7 +148,7 @@ inline TensorEntry parse_entry(const std::string& name, const Json& json, std::i
 /// The tensors of a header in the order of their bytes, which must fill the data buffer without holes or overlap.
 inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t data_bytes,
                                              const std::filesystem::path& path) {
-  if (text.empty() || text.front() != '{') throw damaged(path, "its header does not begin with {");
+  if (text.empty() || text.front() != '{') throw damaged(path, "at byte 8, its header does not begin with {");
   const Json header = parse_json(text, path);
   std::vector<TensorEntry> entries;
   for (const auto& [name, value] : header.items()) {
@@ -169,16 +172,13 @@ inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t
     end = entry.end;
   }
   if (end != data_bytes) {
-    throw damaged(path,
-                  "its tensors have " + std::to_string(end) + " bytes, but it holds " + std::to_string(data_bytes));
+    throw damaged(path, "its tensors have " + std::to_string(end) + " bytes, but it holds " +
+                            std::to_string(data_bytes) + " from byte " + std::to_string(8 + text.size()) + " on");
   }
   return entries;
 }
 
 }  // namespace safetensors
-
-/// Is the checksum of a file wanted? Where nobody knows what it should be, it is not.
-enum class Checksum { skip, take };
 
 /// Where a tensor of a file goes.
 struct TensorTarget {
@@ -197,7 +197,8 @@ class SafetensorsReader {
     file_.read([&](std::span<const std::byte> bytes) { std::memcpy(&length, bytes.data(), sizeof length); });
     const std::int64_t left = file_.size() - static_cast<std::int64_t>(sizeof length);
     if (length > static_cast<std::uint64_t>(std::min(safetensors::header_limit, left))) {
-      throw damaged(path, "its header would have " + std::to_string(length) + " bytes, more than the file may hold");
+      throw damaged(
+          path, "at byte 0, its header would have " + std::to_string(length) + " bytes, more than the file may hold");
     }
     std::string header(static_cast<std::size_t>(length), '\0');
     file_.read([&](std::span<const std::byte> bytes) {
@@ -220,34 +221,19 @@ class SafetensorsReader {
   template <class Target>
   std::uint32_t read_each(Target&& target, const ForeignMemory* memory = nullptr,
                           Checksum checksum = Checksum::take) const {
-    Crc32c crc = crc_;
+    std::vector<TensorTarget> targets;
     for (const TensorEntry& entry : entries_) {
-      const auto size = static_cast<std::size_t>(entry.end - entry.begin);
-      const TensorTarget to = target(entry);
-      if (to.tensor == nullptr) {
-        if (checksum == Checksum::skip) continue;
-        file_.read([&](std::span<const std::byte> bytes) { crc.update(bytes.subspan(begin_of(entry), size)); });
-        continue;
-      }
-      const auto type = safetensors::stored_type(entry.type);
-      const std::string name = "tensor '" + printable(entry.name) + "'";
-      if (!type) {
-        throw damaged(path(), name + " has the type " + entry.type + ", where F32, BF16 and F16 can be read");
-      }
-      if (entry.shape != to.tensor->shape) {
-        throw damaged(path(), name + " has the shape " + shape_text(entry.shape) + ", where this model has " +
-                                  shape_text(to.tensor->shape));
-      }
-      const auto read_piece = [&](std::span<const std::byte> piece, const auto& copy) {
-        file_.read([&](std::span<const std::byte>) {
-          if (checksum == Checksum::take) crc.update(piece);
-          copy();
-        });
-      };
-      if (!copy_tensor(*to.tensor, to.arena, memory, *type, address_of(entry), read_piece)) {
-        throw Error(path().string() + " has a bias '" + printable(entry.name) +
-                    "' that is not zero, and this model has none: use a type with it, such as Bias<all>");
-      }
+      targets.push_back(target(entry));
+      if (targets.back().tensor != nullptr) expect_fit(entry, *targets.back().tensor);
+    }
+    // Each tensor by itself, with its own checksum.
+    std::vector<Crc32c> checksums(entries_.size());
+    in_parallel(memory == nullptr ? threads() : 1, [&](std::size_t i) {
+      read_one(entries_[i], targets[i], memory, checksum == Checksum::take ? &checksums[i] : nullptr);
+    });
+    Crc32c crc = crc_;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      crc.append(checksums[i], static_cast<std::uint64_t>(entries_[i].end - entries_[i].begin));
     }
     return crc.value();
   }
@@ -284,6 +270,71 @@ class SafetensorsReader {
   }
 
  private:
+  void expect_fit(const TensorEntry& entry, const MappedTensor& tensor) const {
+    const std::string name = "tensor '" + printable(entry.name) + "'";
+    if (!safetensors::stored_type(entry.type)) {
+      throw damaged(path(), name + " has the type " + entry.type + ", where F32, BF16 and F16 can be read");
+    }
+    if (entry.shape != tensor.shape) {
+      throw damaged(path(), name + " has the shape " + shape_text(entry.shape) + ", where this model has " +
+                                shape_text(tensor.shape));
+    }
+  }
+
+  /// Copies one tensor, if it has a place, and adds its bytes to the checksum, if there is one.
+  void read_one(const TensorEntry& entry, const TensorTarget& to, const ForeignMemory* memory, Crc32c* crc) const {
+    const auto size = static_cast<std::size_t>(entry.end - entry.begin);
+    if (to.tensor == nullptr) {
+      if (crc == nullptr) return;
+      return file_.read([&](std::span<const std::byte> bytes) { crc->update(bytes.subspan(begin_of(entry), size)); });
+    }
+    // What has just been copied is in the processor's cache when the checksum looks at it.
+    const auto read_piece = [&](std::span<const std::byte> piece, const auto& copy) {
+      file_.read([&](std::span<const std::byte>) {
+        copy();
+        if (crc != nullptr) crc->update(piece);
+      });
+    };
+    const auto type = *safetensors::stored_type(entry.type);
+    if (!copy_tensor(*to.tensor, to.arena, memory, type, address_of(entry), read_piece)) {
+      throw Error(path().string() + " has a bias '" + printable(entry.name) +
+                  "' that is not zero, and this model has none: use a type with it, such as Bias<all>");
+    }
+  }
+
+  /// Of a small file one; more than eight would wait for the memory and not for each other.
+  std::size_t threads() const {
+    constexpr std::int64_t worth_a_thread = std::int64_t{16} << 20;
+    const auto most = std::min<std::int64_t>(std::thread::hardware_concurrency(), 8);
+    return static_cast<std::size_t>(std::max<std::int64_t>(std::min(most, file_.size() / worth_a_thread), 1));
+  }
+
+  /// Calls f(i) for every tensor, the largest first, and throws what the first in the file throws.
+  template <class F> void in_parallel(std::size_t threads, F&& f) const {
+    std::vector<std::size_t> order(entries_.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    const auto size = [&](std::size_t i) { return entries_[i].end - entries_[i].begin; };
+    if (threads > 1) std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return size(a) > size(b); });
+    std::vector<std::exception_ptr> faults(entries_.size());
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+      for (std::size_t k; (k = next.fetch_add(1)) < order.size();) {
+        try {
+          f(order[k]);
+        } catch (...) {
+          faults[order[k]] = std::current_exception();
+        }
+      }
+    };
+    std::vector<std::thread> others;
+    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
+    work();
+    for (std::thread& other : others) other.join();
+    for (const auto& fault : faults) {
+      if (fault) std::rethrow_exception(fault);
+    }
+  }
+
   std::size_t begin_of(const TensorEntry& entry) const { return data_ + static_cast<std::size_t>(entry.begin); }
   /// To be read within file_.read() only.
   const std::byte* address_of(const TensorEntry& entry) const { return file_.address() + begin_of(entry); }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <tinygpt/config/kinds.hpp>
+#include <tinygpt/model/param_table.hpp>
 
 namespace tinygpt {
 
@@ -88,6 +89,13 @@ inline void check_sizes(const Config& c,
   if (std::int64_t{c.query_heads} * c.head_dim > 1'000'000) {
     wrong("head_dim", "makes the heads wider than 1000000 together", text(1'000'000 / c.query_heads));
   }
+}
+
+/// Are the tensors of a file so narrow that the gaps between them in the arena, where each begins at a multiple of 64
+/// numbers, would take more memory than they do? Such a model is nobody's, and a small file must not ask for much. A
+/// few gaps, of 64 K numbers together, are a small model's.
+constexpr bool too_narrow(const ParamTable& table) {
+  return table.arena_size() - table.param_count() > table.param_count() / 2 + (std::int64_t{1} << 16);
 }
 
 /// An upper bound of the bytes to train on a batch, for sizes whose exact product might not fit 64 bits.

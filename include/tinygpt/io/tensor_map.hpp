@@ -2,6 +2,10 @@
 // projects are lists of these.
 #pragma once
 
+#if defined(__SSE__)
+#  include <xmmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -73,19 +77,6 @@ namespace tensor_map {
 inline constexpr std::size_t most = std::size_t{1} << 18;           ///< numbers in one go
 inline constexpr std::size_t most_in_cache = std::size_t{1} << 15;  ///< that stay near the processor between two looks
 
-/// A rows x cols matrix at `from` becomes cols x rows at `to`, of which rows [first, first + count) are made.
-inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, std::int64_t first, std::int64_t count,
-                      float* to) {
-  constexpr std::int64_t tile = 16;
-  for (std::int64_t r0 = 0; r0 < rows; r0 += tile) {
-    for (std::int64_t c0 = 0; c0 < count; c0 += tile) {
-      for (std::int64_t c = c0; c < std::min(c0 + tile, count); ++c) {
-        for (std::int64_t r = r0; r < std::min(r0 + tile, rows); ++r) to[c * rows + r] = from[r * cols + first + c];
-      }
-    }
-  }
-}
-
 /// One number of a file, wherever it lies.
 template <class N> float number(const std::byte* from) {
   N value;
@@ -97,21 +88,87 @@ template <class N> void straight(const std::byte* from, std::size_t n, float* to
   if constexpr (std::is_same_v<N, float>) {
     std::memcpy(to, from, n * sizeof(float));
   } else {
-    for (std::size_t i = 0; i < n; ++i) to[i] = number<N>(from + i * sizeof(N));
+    // By way of an array that nothing else can be, so that the loop becomes one of vectors.
+    constexpr std::size_t block = 64;
+    N some[block];
+    std::size_t i = 0;
+    for (; i + block <= n; i += block) {
+      std::memcpy(some, from + i * sizeof(N), sizeof some);
+      for (std::size_t k = 0; k < block; ++k) to[i + k] = static_cast<float>(some[k]);
+    }
+    for (; i < n; ++i) to[i] = number<N>(from + i * sizeof(N));
   }
 }
 
-/// A rows x cols matrix becomes cols x rows.
-template <class N> void turn(const std::byte* from, std::int64_t rows, std::int64_t cols, float* to) {
-  constexpr std::int64_t tile = 16;
-  for (std::int64_t c0 = 0; c0 < cols; c0 += tile) {
-    for (std::int64_t r0 = 0; r0 < rows; r0 += tile) {
-      for (std::int64_t c = c0; c < std::min(c0 + tile, cols); ++c) {
-        for (std::int64_t r = r0; r < std::min(r0 + tile, rows); ++r) {
-          to[c * rows + r] = number<N>(from + static_cast<std::size_t>(r * cols + c) * sizeof(N));
+/// 4 x 4 floats change rows and columns. Strides are in bytes of `from`, which need not be aligned, and in floats of
+/// `to`.
+inline void turn_square(const std::byte* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+#if defined(__SSE__)
+  const auto row = [&](std::int64_t r) { return _mm_loadu_ps(reinterpret_cast<const float*>(from + r * from_stride)); };
+  __m128 a = row(0), b = row(1), c = row(2), d = row(3);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(to, a);
+  _mm_storeu_ps(to + to_stride, b);
+  _mm_storeu_ps(to + 2 * to_stride, c);
+  _mm_storeu_ps(to + 3 * to_stride, d);
+#else
+  for (std::int64_t c = 0; c < 4; ++c) {
+    for (std::int64_t r = 0; r < 4; ++r) to[c * to_stride + r] = number<float>(from + r * from_stride + c * 4);
+  }
+#endif
+}
+
+inline constexpr std::int64_t strip = 16;  ///< rows that are turned in one go: a cache line of what they become
+
+/// A rows x cols matrix becomes cols x rows; rows begin `from_stride` numbers apart, and `to_stride`. Strips of rows
+/// are read along, so that what is read comes in runs and what is written is whole cache lines.
+template <class N>
+void turn(const std::byte* from, std::int64_t rows, std::int64_t cols, std::int64_t from_stride, float* to,
+          std::int64_t to_stride) {
+  constexpr std::int64_t most_cols = 256;
+  float staged[strip * most_cols];
+  for (std::int64_t r0 = 0; r0 < rows; r0 += strip) {
+    const std::int64_t height = std::min(strip, rows - r0), squares_high = height / 4 * 4;
+    for (std::int64_t c0 = 0; c0 < cols; c0 += most_cols) {
+      const std::int64_t width = std::min(most_cols, cols - c0), squares_wide = width / 4 * 4;
+      const std::byte* source = from + (r0 * from_stride + c0) * static_cast<std::int64_t>(sizeof(N));
+      std::int64_t step = from_stride * static_cast<std::int64_t>(sizeof(N));
+      if constexpr (!std::is_same_v<N, float>) {
+        for (std::int64_t r = 0; r < height; ++r) {
+          straight<N>(source + r * step, static_cast<std::size_t>(width), staged + r * most_cols);
+        }
+        source = reinterpret_cast<const std::byte*>(staged);
+        step = most_cols * static_cast<std::int64_t>(sizeof(float));
+      }
+      float* const target = to + c0 * to_stride + r0;
+      for (std::int64_t c = 0; c < squares_wide; c += 4) {
+        for (std::int64_t r = 0; r < squares_high; r += 4) {
+          turn_square(source + r * step + c * 4, step, target + c * to_stride + r, to_stride);
+        }
+      }
+      for (std::int64_t c = 0; c < width; ++c) {
+        for (std::int64_t r = c < squares_wide ? squares_high : 0; r < height; ++r) {
+          target[c * to_stride + r] = number<float>(source + r * step + c * 4);
         }
       }
     }
+  }
+}
+
+/// A rows x cols matrix at `from` becomes cols x rows at `to`, of which rows [first, first + count) are made.
+inline void transpose(const float* from, std::int64_t rows, std::int64_t cols, std::int64_t first, std::int64_t count,
+                      float* to) {
+  turn<float>(reinterpret_cast<const std::byte*>(from + first), rows, count, cols, to, rows);
+}
+
+/// The other way: float in less room.
+template <class N> void narrow(std::span<const float> from, std::byte* to) {
+  constexpr std::size_t block = 64;
+  N some[block];
+  for (std::size_t i = 0; i < from.size(); i += block) {
+    const std::size_t n = std::min(block, from.size() - i);
+    for (std::size_t k = 0; k < n; ++k) some[k] = N(from[i + k]);
+    std::memcpy(to + i * sizeof(N), some, n * sizeof(N));
   }
 }
 
@@ -151,8 +208,9 @@ void for_each_piece(const ArenaMatrix& part, std::span<const float> arena, const
     memory->read(fetched, from);
     from = fetched.data();
   }
-  const std::int64_t at_once =
-      std::max<std::int64_t>(static_cast<std::int64_t>(most) / std::max<std::int64_t>(part.rows, 1), 1);
+  constexpr std::int64_t line = 16;  // numbers, so that none is read for two pieces
+  const std::int64_t lines = static_cast<std::int64_t>(most) / std::max<std::int64_t>(line * part.rows, 1);
+  const std::int64_t at_once = line * std::max<std::int64_t>(lines, 1);
   std::vector<float> turned;
   for (std::int64_t c = 0; c < part.cols; c += at_once) {
     const std::int64_t n = std::min(at_once, part.cols - c);
@@ -209,10 +267,11 @@ bool fill(const ArenaMatrix& part, std::span<float> arena, const ForeignMemory* 
 template <class Sink>
 void write_tensor(const MappedTensor& tensor, std::span<const float> arena, const ForeignMemory* memory,
                   StoredType type, Sink&& sink) {
+  std::vector<std::byte> halves;
   const auto convert = [&]<class N>(N, std::span<const float> from) {
-    std::vector<N> to(from.size());
-    for (std::size_t i = 0; i < from.size(); ++i) to[i] = N(from[i]);
-    sink(std::as_bytes(std::span<const N>(to)));
+    halves.resize(from.size() * sizeof(N));
+    tensor_map::narrow<N>(from, halves.data());
+    sink(std::span<const std::byte>(halves));
   };
   for (const ArenaMatrix& part : tensor.parts) {
     tensor_map::for_each_piece(part, arena, memory, [&](std::span<const float> piece) {
@@ -264,8 +323,13 @@ bool copy_tensor(const MappedTensor& tensor, std::span<float> arena, const Forei
       if (part.offset == ArenaMatrix::nowhere) {
         read(bytes(0, size), [&] { zero &= tensor_map::all_zero<N>(from, size); });
       } else if (memory == nullptr && part.transposed) {
-        float* const to = arena.data() + part.offset;
-        read(bytes(0, size), [&] { tensor_map::turn<N>(from, part.cols, part.rows, to); });
+        const std::int64_t rows = part.cols, cols = part.rows;  // in the file
+        for (std::int64_t r = 0; r < rows; r += tensor_map::strip) {
+          const std::int64_t n = std::min(tensor_map::strip, rows - r);
+          const auto here = bytes(static_cast<std::size_t>(r * cols), static_cast<std::size_t>(n * cols));
+          float* const to = arena.data() + part.offset + r;
+          read(here, [&] { tensor_map::turn<N>(here.data(), n, cols, cols, to, rows); });
+        }
       } else if (memory == nullptr) {
         for (std::size_t i = 0; i < size; i += tensor_map::most_in_cache) {
           const std::size_t n = std::min(tensor_map::most_in_cache, size - i);
@@ -274,7 +338,8 @@ bool copy_tensor(const MappedTensor& tensor, std::span<float> arena, const Forei
         }
       } else if (part.transposed) {
         staged.resize(size);
-        read(bytes(0, size), [&] { tensor_map::turn<N>(from, part.cols, part.rows, staged.data()); });
+        read(bytes(0, size),
+             [&] { tensor_map::turn<N>(from, part.cols, part.rows, part.rows, staged.data(), part.cols); });
         memory->write(arena.data() + part.offset, staged);
       } else {
         for (std::size_t i = 0; i < size; i += tensor_map::most) {
