@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 #include <tinygpt/cpu/context.hpp>
 #include <tinygpt/cpu/vec.hpp>
@@ -40,6 +41,30 @@ inline double measure_peak(cpu::Context& ctx) {
     });
   });
   return 2.0 * chains * cpu::vector_width * static_cast<double>(steps) * ctx.threads() / seconds;
+}
+
+/// Bytes per second that all threads together read of memory: an array of 1 GiB, far larger than any cache, each vector
+/// of it once.
+inline double measure_read_bandwidth(cpu::Workers& ctx) {
+  constexpr std::int64_t bytes = std::int64_t{1} << 30, parts = 512, floats = bytes / 4 / parts;
+  constexpr int chains = 8;
+  static_assert(floats % (chains * cpu::vector_width) == 0);
+  const std::vector<float> memory(static_cast<std::size_t>(bytes / 4), 1.0f);
+  const double seconds = best_seconds(8, [&] {
+    ctx.parallel_for(parts, [&](int part, int) {
+      const float* p = memory.data() + part * floats;
+      cpu::Floats sums[chains] = {};
+      for (std::int64_t i = 0; i < floats; i += chains * cpu::vector_width) {
+        cpu::unroll<chains>([&](auto c) __attribute__((always_inline)) {
+          sums[c] = sums[c] + cpu::load(p + i + c * cpu::vector_width);
+        });
+      }
+      cpu::unroll<chains>([&](auto c) { sums[0] = sums[0] + sums[c]; });
+      volatile float sink = cpu::sum(sums[0]);
+      static_cast<void>(sink);
+    });
+  });
+  return static_cast<double>(bytes) / seconds;
 }
 
 }  // namespace tinygpt::bench

@@ -18,118 +18,8 @@ import json
 import time
 
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
 
-PRESETS = {
-    # family, layers, embd, query heads, key heads, ffn, ctx, vocab
-    "small_char": ("classic", 6, 384, 6, 6, 1536, 256, 256),
-    "gpt2": ("gpt2", 12, 768, 12, 12, 3072, 1024, 50257),
-    "350M_1024": ("classic", 24, 1024, 16, 16, 4096, 1024, 50304),
-    "gpt2_xl": ("gpt2", 48, 1600, 25, 25, 6400, 1024, 50257),
-    "modern_180M": ("modern", 32, 768, 12, 4, 2048, 2048, 32768),
-    "smoke": ("classic", 2, 32, 2, 2, 128, 16, 67),
-    "smoke_gpt2": ("gpt2", 2, 32, 2, 2, 128, 16, 67),
-    "smoke_modern": ("modern", 2, 32, 4, 2, 64, 16, 67),
-}
-
-
-def rotated(x, cos, sin):
-    a, b = x.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(x.dtype)
-
-
-class RMSNorm(nn.RMSNorm):
-    def forward(self, x):
-        # Of one type with x, as PyTorch's fused kernel wants it.
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
-
-
-class Block(nn.Module):
-    def __init__(self, family, embd, heads, kv_heads, ffn):
-        super().__init__()
-        self.family, self.heads, self.kv_heads, self.dim = family, heads, kv_heads, embd // heads
-        modern, bias = family == "modern", family == "gpt2"
-        norm = (lambda n: RMSNorm(n, eps=1e-6)) if modern else nn.LayerNorm
-        self.norm1, self.norm2 = norm(embd), norm(embd)
-        self.q_norm, self.k_norm = (norm(self.dim), norm(self.dim)) if modern else (None, None)
-        self.qkv = nn.Linear(embd, (heads + 2 * kv_heads) * self.dim, bias=bias)
-        self.attn_out = nn.Linear(embd, embd, bias=bias)
-        self.ffn_in = nn.Linear(embd, 2 * ffn if modern else ffn, bias=bias)
-        self.ffn_out = nn.Linear(ffn, embd, bias=bias)
-
-    def heads_of(self, x, rope):
-        B, T, _ = x.shape
-        sizes = [self.heads * self.dim, self.kv_heads * self.dim, self.kv_heads * self.dim]
-        q, k, v = (y.view(B, T, -1, self.dim).transpose(1, 2) for y in self.qkv(self.norm1(x)).split(sizes, 2))
-        if rope is not None:
-            q, k = rotated(self.q_norm(q), *rope).to(v.dtype), rotated(self.k_norm(k), *rope).to(v.dtype)
-        return q, k, v
-
-    def rest(self, x, y):
-        B, T, C = x.shape
-        x = x + self.attn_out(y.transpose(1, 2).reshape(B, T, C))
-        hidden = self.ffn_in(self.norm2(x))
-        if self.family == "modern":
-            gate, up = hidden.chunk(2, -1)
-            return x + self.ffn_out(F.silu(gate) * up)
-        return x + self.ffn_out(F.gelu(hidden, approximate="tanh" if self.family == "gpt2" else "none"))
-
-    def forward(self, x, rope):
-        q, k, v = self.heads_of(x, rope)
-        gqa = {"enable_gqa": True} if self.kv_heads != self.heads else {}
-        return self.rest(x, F.scaled_dot_product_attention(q, k, v, is_causal=True, **gqa))
-
-    def decode(self, x, rope, position, keys, values, mask):
-        q, k, v = self.heads_of(x, rope)
-        keys.index_copy_(2, position, k)
-        values.index_copy_(2, position, v)
-        gqa = {"enable_gqa": True} if self.kv_heads != self.heads else {}
-        return self.rest(x, F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, **gqa))
-
-
-class GPT(nn.Module):
-    def __init__(self, family, layers, embd, heads, kv_heads, ffn, ctx, vocab):
-        super().__init__()
-        self.ctx = ctx
-        self.token = nn.Embedding(vocab, embd)
-        self.position = None if family == "modern" else nn.Embedding(ctx, embd)
-        self.blocks = nn.ModuleList(Block(family, embd, heads, kv_heads, ffn) for _ in range(layers))
-        self.norm = RMSNorm(embd, eps=1e-6) if family == "modern" else nn.LayerNorm(embd)
-        if family == "modern":
-            dim = embd // heads
-            angles = torch.outer(torch.arange(ctx).float(), 10000.0 ** (-torch.arange(0, dim, 2).float() / dim))
-            self.register_buffer("cos", angles.cos(), persistent=False)
-            self.register_buffer("sin", angles.sin(), persistent=False)
-        for name, p in self.named_parameters():
-            if p.dim() == 2:
-                residual = name.endswith(("attn_out.weight", "ffn_out.weight"))
-                nn.init.normal_(p, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
-
-    def forward(self, tokens, targets):
-        T, rope = tokens.shape[1], None
-        x = self.token(tokens)
-        if self.position is not None:
-            x = x + self.position.weight[:T]
-        else:
-            rope = (self.cos[:T], self.sin[:T])
-        for block in self.blocks:
-            x = block(x, rope)
-        logits = F.linear(self.norm(x), self.token.weight)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-
-    def decode(self, token, position, caches, mask):
-        """The likeliest token after `token`, which is at `position`."""
-        x, rope = self.token(token), None
-        if self.position is not None:
-            x = x + self.position(position)
-        else:
-            rope = (self.cos[position], self.sin[position])
-        row = mask[position][None, None]
-        for block, (keys, values) in zip(self.blocks, caches):
-            x = block.decode(x, rope, position, keys, values, row)
-        return F.linear(self.norm(x), self.token.weight).argmax(-1)
-
+from model import GPT, PRESETS, adamw
 
 def settled(device):
     if device == "cuda":
@@ -150,10 +40,7 @@ def attention_of(kind):
 
 
 def train(model, a, vocab):
-    decay = [p for p in model.parameters() if p.dim() >= 2]
-    rest = [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-3,
-                                  betas=(0.9, 0.95), fused=True)
+    optimizer = adamw(model)
     text = torch.randint(vocab, (1 << 20,), device=a.device)
     offsets = torch.arange(model.ctx + 1, device=a.device)
     run = compiled(model, a.mode)
@@ -189,8 +76,7 @@ def decode(model, a, family, layers, embd, heads, kv_heads, ffn, ctx, vocab):
     model = model.to(torch.bfloat16).eval()
     if model.position is None:  # tables of angles stay exact
         model.cos, model.sin = model.cos.float(), model.sin.float()
-    caches = [tuple(torch.zeros(1, kv_heads, ctx, embd // heads, dtype=torch.bfloat16, device=a.device) for _ in range(2))
-              for _ in range(layers)]
+    caches = model.empty_caches(ctx)
     mask = torch.ones(ctx, ctx, dtype=torch.bool, device=a.device).tril()
     token = torch.ones(1, 1, dtype=torch.long, device=a.device)
     position = torch.zeros(1, dtype=torch.long, device=a.device)
