@@ -206,19 +206,24 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
     }
   };
   if (m <= few_rows && a.layout == Layout::as_stored && b.layout == Layout::transposed) {
-    constexpr int unit = 4 * vector_width;  // columns of a task
-    ctx.parallel_for(static_cast<int>(divide_up(n, unit)), [&](int task, int) {
-      const std::int64_t begin = std::int64_t{task} * unit, end = std::min(n, begin + unit);
-      alignas(64) float sums[in_place ? 1 : few_rows * unit];
-      float* const out = in_place ? reinterpret_cast<float*>(c) + begin : sums;
-      const std::int64_t stride = in_place ? c_stride : unit;
-      for (std::int64_t j = begin; j < end; j += vector_width) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
-        multiply_few_rows(static_cast<int>(m), k, block_depth, a.data, a.stride, b.data + j * b.stride, b.stride,
-                          columns, out + (j - begin), stride, accumulate);
-      }
-      if constexpr (ends) {
-        for (std::int64_t i = 0; i < m; ++i) finish(i, begin, end, out + i * stride);
+    // Tasks are ranges of columns that lie together, so that each thread reads W as a stream.
+    constexpr int unit = 4 * vector_width;
+    const std::int64_t range = divide_up(divide_up(n, 4 * ctx.threads()), vector_width) * vector_width;
+    ctx.parallel_for(static_cast<int>(divide_up(n, range)), [&](int task, int) {
+      const std::int64_t last = std::min(n, (task + 1) * range);
+      for (std::int64_t begin = task * range; begin < last; begin += unit) {
+        const std::int64_t end = std::min(last, begin + unit);
+        alignas(64) float sums[in_place ? 1 : few_rows * unit];
+        float* const out = in_place ? reinterpret_cast<float*>(c) + begin : sums;
+        const std::int64_t stride = in_place ? c_stride : unit;
+        for (std::int64_t j = begin; j < end; j += vector_width) {
+          const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
+          multiply_few_rows(static_cast<int>(m), k, block_depth, a.data, a.stride, b.data + j * b.stride, b.stride,
+                            columns, out + (j - begin), stride, accumulate);
+        }
+        if constexpr (ends) {
+          for (std::int64_t i = 0; i < m; ++i) finish(i, begin, end, out + i * stride);
+        }
       }
     });
     return;
