@@ -49,11 +49,12 @@ inline Json parse_json(std::string_view text, const std::filesystem::path& path)
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
     throw damaged(path, "it is not JSON at byte " + std::to_string(zero));  // the parser would take it for the end
   }
-  if (const auto at = first_too_deep(text, most_depth)) {
-    throw damaged(path, "its JSON is nested too deeply at byte " + std::to_string(*at));
-  }
   std::vector<std::set<std::string>> keys;
-  const auto guard = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > most_depth) {  // an event does not say where it is
+      const std::size_t at = first_too_deep(text, most_depth).value_or(text.size());
+      throw damaged(path, "its JSON is nested too deeply at byte " + std::to_string(at));
+    }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -216,8 +217,8 @@ class SafetensorsReader {
   const std::vector<TensorEntry>& entries() const { return entries_; }
 
   /// Calls target(entry) for each tensor in the order of the file, copies its numbers to the TensorTarget that this
-  /// gives, once, and passes over those of which it gives none. `memory`: where arenas lie; null for the host's.
-  /// Returns the checksum of the whole file.
+  /// gives, once, and passes over those of which it gives none. Tensors of the host's memory are copied in parallel.
+  /// `memory`: where arenas lie; null for the host's. Returns the checksum of the whole file.
   template <class Target>
   std::uint32_t read_each(Target&& target, const ForeignMemory* memory = nullptr,
                           Checksum checksum = Checksum::take) const {
@@ -327,7 +328,11 @@ class SafetensorsReader {
       }
     };
     std::vector<std::thread> others;
-    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
+    try {
+      while (others.size() + 1 < threads) others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // Where there are no more threads, those that are there do it.
+    }
     work();
     for (std::thread& other : others) other.join();
     for (const auto& fault : faults) {
