@@ -8,7 +8,7 @@
 #   --rounds N     how often each row is measured (3); after the first round only PyTorch's fastest ways go on
 #   --only ROW     train-tiny_char, train-small_char, train-small, train-150M, train-modern_125M, train-gpt2, decode-small,
 #                  decode-150M, decode-gpt2, prompt-small, prompt-gpt2, start, or a word before the dash; may be repeated
-#   --quick        one round of few steps: whether everything works, and no figures
+#   --quick        one round of few steps at batch 1: whether everything works, and no figures
 #   --no-pytorch   tinygpt alone
 #   --no-build     takes the programs that are there
 #   --out DIR      results.json, report.md and log.txt (build/bench-cpu); written after every row

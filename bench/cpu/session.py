@@ -87,7 +87,8 @@ class Run:
 
     def benchmark(self, program, *flags):
         """Google Benchmark's rows."""
-        said, _ = self.command([BUILD / "bench" / program, "--benchmark_format=json", *flags])
+        folder = BUILD / "bench" / ("cpu" if program.startswith("tinygpt-bench-cpu-") else "")
+        said, _ = self.command([folder / program, "--benchmark_format=json", *flags])
         rows = json.loads(said[said.index("{"):])["benchmarks"]
         for row in rows:
             if row.get("error_occurred"):
@@ -177,8 +178,8 @@ class Run:
     def train(self, name):
         preset, torch_preset, batch, warmup, steps, goal = TRAIN[name]
         row, exchange = f"train-{name}", self.out / "exchange"
-        if self.a.quick and name != "tiny_char":
-            warmup, steps = 1, 1
+        if self.a.quick:
+            batch, warmup, steps = 1, 1, 2
         shutil.rmtree(exchange, ignore_errors=True)
         ours = [f"--batch={batch}", f"--warmup={warmup}", f"--steps={steps}", f"--text={self.a.text}", f"--exchange={exchange}"]
         theirs = ["--batch", batch, "--warmup", warmup, "--steps", steps, "--exchange", exchange]
