@@ -161,7 +161,7 @@ class Run:
             return []
         first = {m["way"]: m["seconds"] for m in self.measured if (m["row"], m["side"], m["round"]) == (row, "PyTorch", 1)}
         if round_ == 1:
-            return [f"{p}-{mode}" for mode in MODES[what] for p in PRECISIONS]
+            return [f"{p}-{mode}" for mode in MODES[what] if not self.a.mode or mode in self.a.mode for p in PRECISIONS]
         return [w for w, s in first.items() if s <= WORTH_ANOTHER * min(first.values())]
 
     def in_turn(self, row, what, preset, torch_preset, our_flags, their_flags):
@@ -327,6 +327,7 @@ def main():
     p.add_argument("--python", required=True, help=argparse.SUPPRESS)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--only", action="append", default=[])
+    p.add_argument("--mode", action="append", default=[], choices=["eager", "compile", "freeze"])
     p.add_argument("--quick", action="store_true")
     p.add_argument("--no-pytorch", action="store_true")
     p.add_argument("--no-build", action="store_true")
