@@ -61,7 +61,7 @@ class Run:
         options = re.findall(r"^CMAKE_CXX_FLAGS_RELEASE:\w+=(.*)$|^(TINYGPT_NATIVE:\w+=.*)$", cache, re.M)
         self.facts = {
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-            "command": shlex.join(["scripts/bench-cpu.sh", *sys.argv[1:]]),
+            "command": shlex.join(["scripts/bench-cpu.sh", *sys.argv[3:]]),  # after --python and its value
             "commit": output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty") or "not a git checkout",
             "processor": f"{os.cpu_count()} x {model}; " +
                          " ".join(f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in flags),
@@ -112,7 +112,7 @@ class Run:
         if self.table:
             head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's", "goal", "GFLOP/s or GB/s", "of the limit"]
             rows = [[r["row"], r["side"], r["way"], f"{r['ms']:.3f}" if r["ms"] < 10 else f"{r['ms']:.1f}",
-                     f"{r['tokens_per_second']:,.1f}" if r["tokens_per_second"] < 1000 else f"{r['tokens_per_second']:,.0f}",
+                     "" if r["row"].startswith("start") else f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
                      f"{r['ratio']:.2f}", r["goal"], f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
                      f"{100 * r['of_limit']:.0f} %" if r.get("of_limit") else ""] for r in self.table]
             parts.append(aligned([head, *rows], right={3, 4, 5, 7, 8}))
