@@ -3,12 +3,14 @@
 # processing of a prompt, and the start of a process; with the machine's own limits measured beside them, and with equal
 # loss curves checked. For true figures nothing else should run.
 #
-#   scripts/bench-cpu.sh [--rounds N] [--only ROW]... [--quick] [--no-pytorch] [--no-build] [--out DIR] [--text FILE]
+#   scripts/bench-cpu.sh [--rounds N] [--only ROW]... [--mode MODE]... [--quick] [--no-pytorch] [--no-build] [--out DIR]
+#                        [--text FILE]
 #
 #   --rounds N     how often each row is measured (3); after the first round only PyTorch's fastest ways go on
 #   --only ROW     train-tiny_char, train-small_char, train-small, train-150M, train-modern_125M, train-gpt2, decode-small,
 #                  decode-150M, decode-gpt2, prompt-small, prompt-gpt2, start, or a word before the dash; may be repeated
-#   --quick        one round of few steps: whether everything works, and no figures
+#   --mode MODE    PyTorch's alone that are eager, compile or freeze; may be repeated (all)
+#   --quick        one round of few steps at batch 1: whether everything works, and no figures
 #   --no-pytorch   tinygpt alone
 #   --no-build     takes the programs that are there
 #   --out DIR      results.json, report.md and log.txt (build/bench-cpu); written after every row

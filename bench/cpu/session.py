@@ -61,7 +61,7 @@ class Run:
         options = re.findall(r"^CMAKE_CXX_FLAGS_RELEASE:\w+=(.*)$|^(TINYGPT_NATIVE:\w+=.*)$", cache, re.M)
         self.facts = {
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-            "command": shlex.join(["scripts/bench-cpu.sh", *sys.argv[1:]]),
+            "command": shlex.join(["scripts/bench-cpu.sh", *sys.argv[3:]]),  # after --python and its value
             "commit": output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty") or "not a git checkout",
             "processor": f"{os.cpu_count()} x {model}; " +
                          " ".join(f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in flags),
@@ -87,7 +87,8 @@ class Run:
 
     def benchmark(self, program, *flags):
         """Google Benchmark's rows."""
-        said, _ = self.command([BUILD / "bench" / program, "--benchmark_format=json", *flags])
+        folder = BUILD / "bench" / ("cpu" if program.startswith("tinygpt-bench-cpu-") else "")
+        said, _ = self.command([folder / program, "--benchmark_format=json", *flags])
         rows = json.loads(said[said.index("{"):])["benchmarks"]
         for row in rows:
             if row.get("error_occurred"):
@@ -111,7 +112,7 @@ class Run:
         if self.table:
             head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's", "goal", "GFLOP/s or GB/s", "of the limit"]
             rows = [[r["row"], r["side"], r["way"], f"{r['ms']:.3f}" if r["ms"] < 10 else f"{r['ms']:.1f}",
-                     f"{r['tokens_per_second']:,.1f}" if r["tokens_per_second"] < 1000 else f"{r['tokens_per_second']:,.0f}",
+                     "" if r["row"].startswith("start") else f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
                      f"{r['ratio']:.2f}", r["goal"], f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
                      f"{100 * r['of_limit']:.0f} %" if r.get("of_limit") else ""] for r in self.table]
             parts.append(aligned([head, *rows], right={3, 4, 5, 7, 8}))
@@ -160,7 +161,7 @@ class Run:
             return []
         first = {m["way"]: m["seconds"] for m in self.measured if (m["row"], m["side"], m["round"]) == (row, "PyTorch", 1)}
         if round_ == 1:
-            return [f"{p}-{mode}" for mode in MODES[what] for p in PRECISIONS]
+            return [f"{p}-{mode}" for mode in MODES[what] if not self.a.mode or mode in self.a.mode for p in PRECISIONS]
         return [w for w, s in first.items() if s <= WORTH_ANOTHER * min(first.values())]
 
     def in_turn(self, row, what, preset, torch_preset, our_flags, their_flags):
@@ -177,8 +178,8 @@ class Run:
     def train(self, name):
         preset, torch_preset, batch, warmup, steps, goal = TRAIN[name]
         row, exchange = f"train-{name}", self.out / "exchange"
-        if self.a.quick and name != "tiny_char":
-            warmup, steps = 1, 1
+        if self.a.quick:
+            batch, warmup, steps = 1, 1, 2
         shutil.rmtree(exchange, ignore_errors=True)
         ours = [f"--batch={batch}", f"--warmup={warmup}", f"--steps={steps}", f"--text={self.a.text}", f"--exchange={exchange}"]
         theirs = ["--batch", batch, "--warmup", warmup, "--steps", steps, "--exchange", exchange]
@@ -326,6 +327,7 @@ def main():
     p.add_argument("--python", required=True, help=argparse.SUPPRESS)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--only", action="append", default=[])
+    p.add_argument("--mode", action="append", default=[], choices=["eager", "compile", "freeze"])
     p.add_argument("--quick", action="store_true")
     p.add_argument("--no-pytorch", action="store_true")
     p.add_argument("--no-build", action="store_true")
