@@ -68,7 +68,18 @@ struct Blocks {
   std::int64_t row_count, tasks;
 };
 
-inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// How B (k, n) is packed for several tiles, k in words: `strip` columns at a time, of `words` words each; 0 columns where
+/// not even one group fits.
+struct Packing {
+  std::int64_t strip, words;
+  constexpr std::int64_t floats() const { return strip * words; }
+};
+constexpr Packing packing_of(std::int64_t n, std::int64_t k_words) {
+  const std::int64_t words = divide_up(std::max<std::int64_t>(k_words, 1), block_depth) * block_depth;
+  return {std::min(divide_up(n, group_columns), max_packed / words / group_columns) * group_columns, words};
+}
 
 /// Tiles as large as the caches allow, and smaller where there would be too few for the threads to finish together.
 inline Blocks choose_blocks(std::int64_t m, std::int64_t n, int threads, int max_rows, int max_columns) {
@@ -172,8 +183,9 @@ void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_
 inline constexpr std::int64_t gemm_scratch = std::int64_t{detail::group_columns} * detail::block_depth +
                                              detail::packed_rows(detail::max_block_rows) + detail::max_summed;
 
-/// Floats of shared scratch that it takes at most.
+/// Floats of shared scratch that a product takes at most, and that one with B (k, n) takes.
 inline constexpr std::int64_t gemm_shared_scratch = detail::max_packed;
+constexpr std::int64_t gemm_shared_scratch_of(std::int64_t n, std::int64_t k) { return detail::packing_of(n, k).floats(); }
 
 /// Matrix product.
 ///
@@ -230,15 +242,13 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
   }
   ctx.reserve_scratch(gemm_scratch);
   constexpr int block = block_depth * per_word<E>;  // numbers of k
-  const std::int64_t column_words = divide_up(k, block) * block_depth;
-  const std::int64_t packable = max_packed / std::max<std::int64_t>(column_words, 1) / group_columns * group_columns;
-  const bool shared = m > wide_block_rows && k > 0 && packable > 0;
+  const Packing packing = packing_of(n, words_of<E>(k));
+  const bool shared = m > wide_block_rows && k > 0 && packing.strip > 0;
   // Where C is summed in scratch, tiles are wide if B is packed, to pack A less, and else high, to pack B less.
   const int max_rows = in_place || !shared ? max_block_rows : wide_block_rows;
   const int max_columns = in_place ? max_block_columns : max_summed / max_rows;
-  // All of C, or as many of its columns as can be packed at once.
-  const std::int64_t strip = shared ? std::min(divide_up(n, group_columns) * group_columns, packable) : n;
-  float* const packed = shared ? ctx.shared_scratch(strip * column_words) : nullptr;
+  const std::int64_t strip = shared ? packing.strip : n;
+  float* const packed = shared ? ctx.shared_scratch(packing.floats()) : nullptr;
   // Columns from `column` of the strip on, in the p-th block of k.
   const auto place = [&](std::int64_t p, std::int64_t column) { return packed + (p * strip + column) * block_depth; };
 

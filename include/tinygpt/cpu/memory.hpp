@@ -23,10 +23,13 @@ constexpr std::int64_t train_workspace(const Config& c, int time, int threads) {
   return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
 }
 
-/// What it comes to hold in generation.
+/// What it comes to hold in generation, where a prompt is as long as the context.
 constexpr std::int64_t generate_workspace(const Config& c, int threads) {
   const std::int64_t each = std::max({default_scratch, gemm_scratch, attention_decode_scratch(c.head_dim)});
-  return (threads * each + gemm_shared_scratch) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t shared =
+      std::max({gemm_shared_scratch_of(c.qkv_width(), c.embd), gemm_shared_scratch_of(c.embd, c.query_width()),
+                gemm_shared_scratch_of(c.ffn_in_width(), c.embd), gemm_shared_scratch_of(c.embd, c.ffn)});
+  return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace tinygpt::cpu
