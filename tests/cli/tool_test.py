@@ -180,6 +180,8 @@ class Params(Case):
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--mlp-type", "silu"], "--mlp-type")
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--bias", "some"], "--bias")
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 6, "--n-head", 2, "--pos-encoding", "rope"], "even")
+        for value in ("0", "1", "-1e-5", "nan", "1e-400", "small", ""):
+            self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--norm-eps", value], "--norm-eps")
         self.refused(1, ["params", "--config", self.config(n_embd=770, n_head=12)], "768 or 780")
 
 
