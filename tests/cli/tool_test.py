@@ -218,7 +218,7 @@ class Fit(Case):
             self.assertAlmostEqual(row["train_bytes"] / rows[0]["train_bytes"], 1, delta=0.01)
 
     def test_data_decides(self):
-        quick = ["--tokens-per-second", "1G"]
+        quick = ["--tokens-per-second", "1G", "--precision", "float32"]
         small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB", *quick)["recommendation"]
         self.assertEqual(small["name"], "tiny_char")
         large = self.json("fit", "--memory", "24GiB", "--tokens", "10B", *quick)["recommendation"]
