@@ -151,7 +151,7 @@ class Exchange(unittest.TestCase):
         other = self.foreign_again(theirs, layer_norm_epsilon=1e-6)
         self.refused(run(PROGRAM, "generate", "--model", other), 1, "norm_eps 1e-06, here 1e-05", "tinygpt config-from")
         self.assertIn(TYPE[:-1] + ", Norm<layer, 1e-6>, Bias<all>>", self.done(TOOL, "config-from", other))
-        self.refused(run(TOOL, "export", "--model", other, "--to", "llmc", "--out", self.dir / "no"), 1,
+        self.refused(run(TOOL, "export", "--model", other, "--format", "llmc", "--out", self.dir / "no"), 1,
                      "llm.c needs Norm<layer> with the epsilon 1e-5")
         other = self.foreign_again(theirs, layer_norm_epsilon=1)
         self.refused(run(TOOL, "config-from", other), 1, "'layer_norm_epsilon' must be a number from 1e-12 to 0.1")

@@ -180,6 +180,8 @@ class Params(Case):
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--mlp-type", "silu"], "--mlp-type")
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--bias", "some"], "--bias")
         self.refused(2, ["params", "--n-layer", 1, "--n-embd", 6, "--n-head", 2, "--pos-encoding", "rope"], "even")
+        for value in ("0", "1", "-1e-5", "nan", "1e-400", "small", ""):
+            self.refused(2, ["params", "--n-layer", 1, "--n-embd", 4, "--n-head", 1, "--norm-eps", value], "--norm-eps")
         self.refused(1, ["params", "--config", self.config(n_embd=770, n_head=12)], "768 or 780")
 
 
@@ -216,7 +218,7 @@ class Fit(Case):
             self.assertAlmostEqual(row["train_bytes"] / rows[0]["train_bytes"], 1, delta=0.01)
 
     def test_data_decides(self):
-        quick = ["--tokens-per-second", "1G"]
+        quick = ["--tokens-per-second", "1G", "--precision", "float32"]
         small = self.json("fit", "--memory", "24GiB", "--data-size", "50MB", *quick)["recommendation"]
         self.assertEqual(small["name"], "tiny_char")
         large = self.json("fit", "--memory", "24GiB", "--tokens", "10B", *quick)["recommendation"]
