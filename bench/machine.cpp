@@ -1,5 +1,5 @@
-// What the machine can do at most, of which the other benchmarks state their shares: float32 multiply-adds on registers,
-// and bytes read from memory, on one thread and on all.
+// What the machine can do at most, of which the other benchmarks state their shares: float32 multiply-adds on
+// registers, and bytes read from memory, on one thread and on all.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -21,8 +21,10 @@ int main(int argc, char** argv) {
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
     };
-    add("multiply_adds", "FLOP/s", +[](tinygpt::cpu::Context& ctx) { return tinygpt::bench::measure_peak(ctx); });
-    add("read_memory", "B/s", +[](tinygpt::cpu::Context& ctx) { return tinygpt::bench::measure_read_bandwidth(ctx); });
+    add(
+        "multiply_adds", "FLOP/s", +[](tinygpt::cpu::Context& ctx) { return tinygpt::bench::measure_peak(ctx); });
+    add(
+        "read_memory", "B/s", +[](tinygpt::cpu::Context& ctx) { return tinygpt::bench::measure_read_bandwidth(ctx); });
   }
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -1,12 +1,13 @@
-// One preset on the CPU, in float32 and in bf16: a training step, decoding token by token, and reading a prompt. Medians of
-// the iterations' times; the other side is bench/pytorch/cpu.py, and scripts/bench-cpu.sh runs both.
+// One preset on the CPU, in float32 and in bf16: a training step, decoding token by token, and reading a prompt.
+// Medians of the iterations' times; the other side is bench/pytorch/cpu.py, and scripts/bench-cpu.sh runs both.
 //
-//   tinygpt-bench-cpu-<preset> --benchmark_filter=train/bf16 [--batch=N] [--warmup=N] [--steps=N] [--dropout=P] [--text=FILE]
+//   tinygpt-bench-cpu-<preset> --benchmark_filter=train/bf16 [--batch=N] [--warmup=N] [--steps=N] [--dropout=P]
+//   [--text=FILE]
 //                              [--exchange=DIR] [--benchmark_format=json ...]
 //
-// With --exchange, DIR gets what another program needs to take the same steps, where it is not there yet: `weights`, the
-// first weights as float32 in the order of the parameter table, and `windows`, of every step batch x (ctx + 1) tokens as
-// int32; and then `losses-<precision>`, a loss per line.
+// With --exchange, DIR gets what another program needs to take the same steps, where it is not there yet: `weights`,
+// the first weights as float32 in the order of the parameter table, and `windows`, of every step batch x (ctx + 1)
+// tokens as int32; and then `losses-<precision>`, a loss per line.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -27,9 +28,7 @@
 namespace tinygpt::bench {
 
 /// What is trained for a preset: itself; GPT-2 on windows of 256 tokens, as llm.c's published figures are.
-template <Architecture M> struct AsTrained {
-  using type = M;
-};
+template <Architecture M> struct AsTrained { using type = M; };
 template <> struct AsTrained<presets::gpt2> {
   using type = GPT<Layers<12>, Embd<768>, Heads<12>, Ctx<256>, Vocab<50257>, Bias<all>, Activation<gelu_tanh>>;
 };
@@ -50,7 +49,8 @@ inline void read_flags(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::size_t equals = argument.find('=');
-    const std::string name = argument.substr(0, equals), value = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    const std::string name = argument.substr(0, equals),
+                      value = equals == std::string::npos ? "" : argument.substr(equals + 1);
     if (name == "--batch") {
       flags().batch = std::stoi(value);
     } else if (name == "--warmup") {
@@ -64,7 +64,8 @@ inline void read_flags(int argc, char** argv) {
     } else if (name == "--exchange") {
       flags().exchange = value;
     } else {
-      throw Error("there is no flag " + argument + ": give --batch, --warmup, --steps, --dropout, --text or --exchange=VALUE");
+      throw Error("there is no flag " + argument +
+                  ": give --batch, --warmup, --steps, --dropout, --text or --exchange=VALUE");
     }
   }
 }
@@ -103,8 +104,8 @@ template <class E> cpu::BasicContext<E>& context() {
   return ctx;
 }
 
-/// The text's bytes; where the vocabulary is larger, two bytes make a token, which spreads them over it. Without a text,
-/// noise.
+/// The text's bytes; where the vocabulary is larger, two bytes make a token, which spreads them over it. Without a
+/// text, noise.
 template <Architecture M> TokenStream corpus() {
   constexpr auto vocab = static_cast<std::uint64_t>(M::config.vocab);
   std::vector<std::int32_t> tokens;
@@ -145,7 +146,8 @@ template <class Write> void write_once(const char* name, Write&& write) {
   std::filesystem::rename(path.string() + ".new", path);
 }
 
-template <Architecture M> void write_exchange(const TokenStream& data, std::span<const float> weights, std::uint64_t seed) {
+template <Architecture M>
+void write_exchange(const TokenStream& data, std::span<const float> weights, std::uint64_t seed) {
   write_once("weights", [&](std::ofstream& file) {
     for (const ParamRow& row : M::params) {
       for (std::int64_t l = 0; l < row.layers; ++l) {
@@ -184,8 +186,12 @@ template <class E> double gemm_rate(std::int64_t tokens, std::int64_t width) {
 
 /// The rate of learning rises over ten steps and then stays, so that short runs learn something.
 template <Architecture M, class E> void train(benchmark::State& state) {
-  const TrainOptions options{.batch_size = flags().batch, .learning_rate = 1e-3, .min_learning_rate = 1e-3, .warmup_iters = 10,
-                             .dropout = flags().dropout, .eval_iters = 1};
+  const TrainOptions options{.batch_size = flags().batch,
+                             .learning_rate = 1e-3,
+                             .min_learning_rate = 1e-3,
+                             .warmup_iters = 10,
+                             .dropout = flags().dropout,
+                             .eval_iters = 1};
   const TokenStream data = corpus<M>();
   Trainer<M, cpu::BasicContext<E>> trainer(context<E>(), options);
   if (!flags().exchange.empty()) write_exchange<M>(data, trainer.weights(), options.seed);
@@ -211,7 +217,9 @@ template <Architecture M, class E> void train(benchmark::State& state) {
 template <Architecture M, class E> class Model {
  public:
   Model() : weights_(M::params.arena_size()), generator_(context<E>(), read(weights_.span())) {}
-  std::span<const E> decode(std::span<const std::int32_t> tokens, int first) { return generator_.decode(tokens, first); }
+  std::span<const E> decode(std::span<const std::int32_t> tokens, int first) {
+    return generator_.decode(tokens, first);
+  }
 
  private:
   static std::span<const E> read(std::span<E> weights) {

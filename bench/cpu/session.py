@@ -37,8 +37,8 @@ PRECISIONS = ["float32", "bf16"]
 LARGEST_DIFFERENCE = 0.02  # of two loss curves' ends
 WORTH_ANOTHER = 1.15  # times the fastest way of PyTorch's, in the first round
 # What guides to PyTorch on CPUs ask for: memory that stays in the process from step to step, and huge pages.
-TORCH_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "THP_MEM_ALLOC_ENABLE": "1",
-                     "TORCHINDUCTOR_CACHE_DIR": str(ROOT / "build/bench-cpu-inductor")}
+TORCH_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+                     "THP_MEM_ALLOC_ENABLE": "1", "TORCHINDUCTOR_CACHE_DIR": str(ROOT / "build/bench-cpu-inductor")}
 
 
 class Failed(Exception):
@@ -76,7 +76,7 @@ class Run:
         self.log.write(f"\n$ {shlex.join(map(str, command))}\n")
         self.log.flush()
         begin = time.monotonic()
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, errors="replace",
                               env={**os.environ, **(environment or {})}, cwd=ROOT)
         self.log.write(done.stdout + done.stderr)
         self.log.flush()
@@ -103,23 +103,27 @@ class Run:
     def write(self):
         self.facts["seconds"] = round(time.monotonic() - self.begun)
         (self.out / "results.json").write_text(json.dumps(
-            {"facts": self.facts, "machine": self.machine, "table": self.table, "checks": self.checks, "failures": self.failures,
-             "measured": self.measured}, indent=1) + "\n")
+            {"facts": self.facts, "machine": self.machine, "table": self.table, "checks": self.checks,
+             "failures": self.failures, "measured": self.measured}, indent=1) + "\n")
         (self.out / "report.md").write_text(self.report())
 
     def report(self):
-        parts = ["# The cpu backend beside PyTorch", "\n".join(f"- {k}: {v}" for k, v in {**self.facts, **self.machine_text()}.items())]
+        facts = {**self.facts, **self.machine_text()}
+        parts = ["# The cpu backend beside PyTorch", "\n".join(f"- {name}: {value}" for name, value in facts.items())]
         if self.table:
-            head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's", "goal", "GFLOP/s or GB/s", "of the limit"]
+            head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's", "goal",
+                    "GFLOP/s or GB/s", "of the limit"]
             rows = [[r["row"], r["side"], r["way"], f"{r['ms']:.3f}" if r["ms"] < 10 else f"{r['ms']:.1f}",
-                     "" if r["row"].startswith("start") else f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
+                     "" if r["row"].startswith("start") else
+                     f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
                      f"{r['ratio']:.2f}", r["goal"], f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
                      f"{100 * r['of_limit']:.0f} %" if r.get("of_limit") else ""] for r in self.table]
             parts.append(aligned([head, *rows], right={3, 4, 5, 7, 8}))
         if self.checks:
-            parts.append("## Losses\n\n" + aligned([["row", "precision", "steps", "tinygpt", "PyTorch", "difference", "result"], *(
-                [c["row"], c["precision"], str(c["steps"]), f"{c['tinygpt']:.4f}", f"{c['pytorch']:.4f}", f"{c['difference']:.4f}",
-                 c["result"]] for c in self.checks)], right={2, 3, 4, 5}))
+            head = ["row", "precision", "steps", "tinygpt", "PyTorch", "difference", "largest on the way", "result"]
+            rows = [[c["row"], c["precision"], str(c["steps"]), f"{c['tinygpt']:.4f}", f"{c['pytorch']:.4f}",
+                     f"{c['difference']:.5f}", f"{c['largest_difference']:.5f}", c["result"]] for c in self.checks]
+            parts.append("## Losses\n\n" + aligned([head, *rows], right={2, 3, 4, 5, 6}))
         if self.failures:
             parts.append("## Failed\n\n" + "\n".join(f"- {f}" for f in self.failures))
         return "\n\n".join(parts) + "\n"
@@ -139,8 +143,9 @@ class Run:
             self.machine[name] = max(value, self.machine.get(name, 0.0))
 
     def products(self):
-        for row in self.benchmark("tinygpt-bench-gemm", "--benchmark_filter=^(onednn|tinygpt)(_bf16)?/d?[yxw]/2048x(2304x768|3072x768|"
-                                  "768x3072)/all_threads"):
+        shapes = "2048x(2304x768|3072x768|768x3072)"
+        for row in self.benchmark("tinygpt-bench-gemm",
+                                  f"--benchmark_filter=^(onednn|tinygpt)(_bf16)?/d?[yxw]/{shapes}/all_threads"):
             side, _, shape = row["name"].split("/")[:3]
             name = f"gemm/{side if side.endswith('bf16') else side + '_float32'}"
             self.machine[name] = max(row["FLOP/s"], self.machine.get(name, 0.0))
@@ -152,14 +157,16 @@ class Run:
             **{k: result[k] for k in ("FLOP/s", "of_gemm", "loss", "params", "weights_B/s", "weight_bytes") if k in result}})
 
     def theirs(self, row, what, preset, way, round_, *flags):
-        said, seconds = self.command([self.a.python, TORCH, what, "--preset", preset, "--way", way, *flags], TORCH_ENVIRONMENT)
+        command = [self.a.python, TORCH, what, "--preset", preset, "--way", way, *flags]
+        said, seconds = self.command(command, TORCH_ENVIRONMENT)
         self.keep(row, "PyTorch", way, round_, {**json.loads(said.splitlines()[-1]), "process_seconds": seconds})
 
     def ways(self, row, what, round_):
         """PyTorch's: all in the first round, then those that may be the fastest."""
         if self.a.no_pytorch:
             return []
-        first = {m["way"]: m["seconds"] for m in self.measured if (m["row"], m["side"], m["round"]) == (row, "PyTorch", 1)}
+        first = {m["way"]: m["seconds"] for m in self.measured
+                 if (m["row"], m["side"], m["round"]) == (row, "PyTorch", 1)}
         if round_ == 1:
             return [f"{p}-{mode}" for mode in MODES[what] if not self.a.mode or mode in self.a.mode for p in PRECISIONS]
         return [w for w, s in first.items() if s <= WORTH_ANOTHER * min(first.values())]
@@ -181,7 +188,8 @@ class Run:
         if self.a.quick:
             batch, warmup, steps = 1, 1, 2
         shutil.rmtree(exchange, ignore_errors=True)
-        ours = [f"--batch={batch}", f"--warmup={warmup}", f"--steps={steps}", f"--text={self.a.text}", f"--exchange={exchange}"]
+        ours = [f"--batch={batch}", f"--warmup={warmup}", f"--steps={steps}", f"--text={self.a.text}",
+                f"--exchange={exchange}"]
         theirs = ["--batch", batch, "--warmup", warmup, "--steps", steps, "--exchange", exchange]
         try:
             self.in_turn(row, "train", preset, torch_preset, ours, theirs)
@@ -194,7 +202,8 @@ class Run:
         """The same weights and windows were trained on: the curves end together."""
         for precision in PRECISIONS:
             path = exchange / f"losses-{precision}"
-            theirs = next((m for m in self.measured if (m["row"], m["side"], m["way"]) == (row, "PyTorch", f"{precision}-eager")), None)
+            eager = (row, "PyTorch", f"{precision}-eager")
+            theirs = next((m for m in self.measured if (m["row"], m["side"], m["way"]) == eager), None)
             if theirs is None or not path.exists():
                 continue
             ours = [float(line) for line in path.read_text().split()]
@@ -220,23 +229,25 @@ class Run:
         program, model = BUILD / "presets/tinygpt-tiny_char", self.out / "start-model"
         weights = self.out / "start-weights.pt"
         shutil.rmtree(model, ignore_errors=True)
+        words = "In the beginning"
         train = [program, "train", "--input-file", self.a.text, "--max-iters", 1, "--eval-iters", 1, "--out", model]
-        rounds = 1 if self.a.quick else max(5, self.a.rounds)
+        generate = [program, "generate", "--model", model, "--prompt", words, "--max-new-tokens", 1]
+        their_train = [self.a.python, TORCH, "start-train", "--text", self.a.text]
+        their_generate = [self.a.python, TORCH, "start-generate", "--weights", weights]
+
+        def measure(row, side, way, round_, *what):
+            self.keep(row, side, way, round_, {"seconds": self.until(*what), "tokens": 1})
+
         if not self.a.no_pytorch:
             self.command([self.a.python, TORCH, "save", "--weights", weights])
-        for round_ in range(1, rounds + 1):
+        for round_ in range(1, 1 + (1 if self.a.quick else max(5, self.a.rounds))):
             shutil.rmtree(model, ignore_errors=True)
-            self.keep("start-train", "tinygpt", "program", round_, {"seconds": self.until(train, b"step 1/1 "), "tokens": 1})
+            measure("start-train", "tinygpt", "program", round_, train, b"step 1/1 ")
             if not self.a.no_pytorch:
-                self.keep("start-train", "PyTorch", "eager", round_,
-                          {"seconds": self.until([self.a.python, TORCH, "start-train", "--text", self.a.text], b"step 1/1 "), "tokens": 1})
-            # Without a new line to wait for: what is written first is the prompt, and then a character.
-            prompt = "In the beginning"
-            self.keep("start-generate", "tinygpt", "program", round_, {"seconds": self.until(
-                [program, "generate", "--model", model, "--prompt", prompt, "--max-new-tokens", 1], None, len(prompt) + 1), "tokens": 1})
+                measure("start-train", "PyTorch", "eager", round_, their_train, b"step 1/1 ")
+            measure("start-generate", "tinygpt", "program", round_, generate, None, len(words) + 1)  # the prompt comes first
             if not self.a.no_pytorch:
-                self.keep("start-generate", "PyTorch", "eager", round_,
-                          {"seconds": self.until([self.a.python, TORCH, "start-generate", "--weights", weights], None, 1), "tokens": 1})
+                measure("start-generate", "PyTorch", "eager", round_, their_generate, None, 1)
         shutil.rmtree(model, ignore_errors=True)
         weights.unlink(missing_ok=True)
         self.summarise("start-train", GOALS["start"])
@@ -255,7 +266,8 @@ class Run:
             complaint = process.stderr.read().decode(errors="replace")
         self.log.write(f"\n$ {shlex.join(command)}\n{said.decode(errors='replace')}{complaint}")
         if process.returncode != 0 or seconds is None:
-            raise Failed(f"exit status {process.returncode} of {shlex.join(command)}: {(complaint.strip().splitlines() or ['nothing'])[-1]}")
+            last = (complaint.strip().splitlines() or ["nothing"])[-1]
+            raise Failed(f"exit status {process.returncode} of {shlex.join(command)}: {last}")
         return seconds
 
     # ---- what is told of it
@@ -268,15 +280,18 @@ class Run:
             medians[side, way] = statistics.median(m["seconds"] for m in of_way), of_way
         ours = min(s for (side, _), (s, _) in medians.items() if side == "tinygpt")
         others = sorted(s for (side, _), (s, _) in medians.items() if side == "PyTorch")
-        for (side, way), (seconds, of_way) in sorted(medians.items(), key=lambda item: (item[0][0] == "PyTorch", item[1][0])):
+        in_order = sorted(medians.items(), key=lambda item: (item[0][0] == "PyTorch", item[1][0]))
+        for (side, way), (seconds, of_way) in in_order:
             tokens = of_way[0]["tokens"]
             rate, limit = 0.0, 0.0
             if side == "tinygpt" and "FLOP/s" in of_way[0]:
                 rate = statistics.median(m["FLOP/s"] for m in of_way)
-                limit = max((v for k, v in self.machine.items() if k.startswith("gemm/") and k.endswith(way)), default=0.0)
+                limit = max((v for k, v in self.machine.items() if k.startswith("gemm/") and k.endswith(way)),
+                            default=0.0)
             elif row.startswith("decode"):
-                weight_bytes = next((m["weight_bytes"] for m in self.measured if m["row"] == row and "weight_bytes" in m and
-                                     m["way"] == way.split("-")[0]), 0)
+                precision = way.split("-")[0]
+                weight_bytes = next((m["weight_bytes"] for m in self.measured
+                                     if (m["row"], m["way"]) == (row, precision) and "weight_bytes" in m), 0)
                 rate, limit = weight_bytes * tokens / seconds, self.machine.get("read_memory", 0.0)
             said = ""
             if goal and side == "PyTorch" and seconds == others[0]:
@@ -285,9 +300,10 @@ class Run:
                 said = f"75 % of GEMM: {'met' if rate >= 0.75 * limit else 'missed'}"
             if row.startswith("decode") and side == "tinygpt" and limit:
                 said = f"90 % of memory: {'met' if rate >= 0.9 * limit else 'missed'}"
-            self.table.append({"row": row, "side": side, "way": way, "ms": 1e3 * seconds / (tokens if row.startswith("decode") else 1),
-                               "seconds": seconds, "rounds": len(of_way), "tokens_per_second": tokens / seconds, "ratio": seconds / ours,
-                               "goal": said, "rate": rate, "of_limit": rate / limit if limit else 0.0})
+            self.table.append({
+                "row": row, "side": side, "way": way, "rounds": len(of_way), "seconds": seconds,
+                "ms": 1e3 * seconds / (tokens if row.startswith("decode") else 1), "tokens_per_second": tokens / seconds,
+                "ratio": seconds / ours, "goal": said, "rate": rate, "of_limit": rate / limit if limit else 0.0})
         self.write()
 
     def fail(self, what):
@@ -345,7 +361,8 @@ def main():
     if not a.no_build:
         build(rows)
     run = Run(a)
-    run.facts["pytorch"] = f"{torch}, environment {' '.join(f'{k}={v}' for k, v in TORCH_ENVIRONMENT.items())}" if torch else "left out"
+    environment = " ".join(f"{name}={value}" for name, value in TORCH_ENVIRONMENT.items())
+    run.facts["pytorch"] = f"{torch}, environment {environment}" if torch else "left out"
     run.attempt("the machine's limits", run.limits)
     run.attempt("matrix products", run.products)
     for row in rows:

@@ -31,13 +31,14 @@ def timed(function):
 
 def summary(seconds, tokens):
     from statistics import median
-    return {"seconds": median(seconds), "fastest": min(seconds), "tokens": tokens, "tokens_per_second": tokens / median(seconds)}
+    middle = median(seconds)
+    return {"seconds": middle, "fastest": min(seconds), "tokens": tokens, "tokens_per_second": tokens / middle}
 
 
 def load(model, path):
-    """Weights in the order of tinygpt's parameter table: matrices, then vectors, of one kind for all layers after the other."""
-    names = ["token.weight", "position.weight", "qkv.weight", "attn_out.weight", "ffn_in.weight", "ffn_out.weight", "norm1.weight",
-             "norm1.bias", "q_norm.weight", "k_norm.weight", "qkv.bias", "attn_out.bias", "norm2.weight", "norm2.bias",
+    """Weights in the order of tinygpt's parameter table: matrices, then vectors, each kind for all layers."""
+    names = ["token.weight", "position.weight", "qkv.weight", "attn_out.weight", "ffn_in.weight", "ffn_out.weight",
+             "norm1.weight", "norm1.bias", "q_norm.weight", "k_norm.weight", "qkv.bias", "attn_out.bias", "norm2.weight", "norm2.bias",
              "ffn_in.bias", "ffn_out.bias", "norm.weight", "norm.bias"]
     own = dict(model.named_parameters())
     total = sum(p.numel() for p in own.values())

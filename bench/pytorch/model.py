@@ -1,6 +1,6 @@
-"""The presets' models in PyTorch, of all three families, for the measurements on the GPU and on the CPU: what a careful user of
-PyTorch 2 would write, with scaled_dot_product_attention. Matrices are turned as tinygpt's are, so that weights are shared as they
-lie: q, k and v are one product, and so are gate and up."""
+"""The presets' models in PyTorch, of all three families, for the measurements on the GPU and on the CPU: what a careful user
+of PyTorch 2 would write, with scaled_dot_product_attention. Matrices lie as tinygpt's do, so that weights can be shared as
+they are: q, k and v are one product, and so are gate and up."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
