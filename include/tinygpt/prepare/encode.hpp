@@ -77,13 +77,13 @@ class Worker {
  public:
   Worker(const Job& job, const Tokenizer& tokenizer) : job_(job), encoder_(tokenizer) {}
 
-  /// `known` chunks are in the logs: only their fingerprint is asked for.
+  /// A chunk, and whether the logs have it already: then only its fingerprint is asked for.
   Encoded operator()(std::pair<Chunk, bool>&& work) {
-    const auto& [chunk, known] = work;
+    const Chunk& chunk = work.first;
     Encoded result;
     result.source = chunk.source;
     result.chunk = fingerprint_of(chunk.text);
-    if (known) return result;
+    if (work.second) return result;
     const Input& input =
         job_.sources[static_cast<std::size_t>(chunk.source)].inputs[static_cast<std::size_t>(chunk.input)];
     const auto bad = [&](const BadRow& row, const char* advice) {

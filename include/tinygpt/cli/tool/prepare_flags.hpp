@@ -107,7 +107,8 @@ inline std::vector<prepare::Source> sources(const PrepareFlags& flags) {
   std::vector<std::string> left_out;
   for (const std::string& text : flags.weights) {
     const auto [name, weight] = weighted("--weight", text);
-    const auto of = std::find_if(sources.begin(), sources.end(), [&](const auto& s) { return s.name == name; });
+    const auto of =
+        std::find_if(sources.begin(), sources.end(), [&name = name](const auto& s) { return s.name == name; });
     if (of == sources.end()) {
       throw UsageError("--weight " + printable(text) + ": there is no --source " + printable(name) +
                        ": check the name");
