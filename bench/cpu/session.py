@@ -117,7 +117,8 @@ class Run:
             rows = [[r["row"], r["side"], r["way"], f"{r['ms']:.3f}" if r["ms"] < 10 else f"{r['ms']:.1f}",
                      "" if r["row"].startswith("start") else
                      f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
-                     f"{r['ratio']:.2f}", f"{r['of_same_precision']:.2f}" if r["of_same_precision"] else "", r["goal"], f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
+                     f"{r['ratio']:.2f}", f"{r['of_same_precision']:.2f}" if r["of_same_precision"] else "", r["goal"],
+                     f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
                      f"{100 * r['of_limit']:.0f} %" if r.get("of_limit") else ""] for r in self.table]
             parts.append(aligned([head, *rows], right={3, 4, 5, 6, 8, 9}))
         if self.checks:
@@ -226,7 +227,7 @@ class Run:
         self.summarise(f"{what}-{preset}", GOALS[what])
 
     def start(self):
-        """Seconds from the process's start to the line that says the first step's loss, and to the first generated character."""
+        """Seconds from a process's start to the line that says the first step's loss, and to the first character."""
         program, model = BUILD / "presets/tinygpt-tiny_char", self.out / "start-model"
         weights = self.out / "start-weights.pt"
         shutil.rmtree(model, ignore_errors=True)
