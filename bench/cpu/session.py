@@ -111,14 +111,16 @@ class Run:
         facts = {**self.facts, **self.machine_text()}
         parts = ["# The cpu backend beside PyTorch", "\n".join(f"- {name}: {value}" for name, value in facts.items())]
         if self.table:
-            head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's", "goal",
+            head = ["row", "side", "way", "ms a step, prompt or token", "tokens/s", "time / tinygpt's",
+                    "PyTorch's in this precision", "goal",
                     "GFLOP/s or GB/s", "of the limit"]
             rows = [[r["row"], r["side"], r["way"], f"{r['ms']:.3f}" if r["ms"] < 10 else f"{r['ms']:.1f}",
                      "" if r["row"].startswith("start") else
                      f"{r['tokens_per_second']:,.{1 if r['tokens_per_second'] < 1000 else 0}f}",
-                     f"{r['ratio']:.2f}", r["goal"], f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
+                     f"{r['ratio']:.2f}", f"{r['of_same_precision']:.2f}" if r["of_same_precision"] else "", r["goal"],
+                     f"{r['rate'] / 1e9:.1f}" if r.get("rate") else "",
                      f"{100 * r['of_limit']:.0f} %" if r.get("of_limit") else ""] for r in self.table]
-            parts.append(aligned([head, *rows], right={3, 4, 5, 7, 8}))
+            parts.append(aligned([head, *rows], right={3, 4, 5, 6, 8, 9}))
         if self.checks:
             head = ["row", "precision", "steps", "tinygpt", "PyTorch", "difference", "largest on the way", "result"]
             rows = [[c["row"], c["precision"], str(c["steps"]), f"{c['tinygpt']:.4f}", f"{c['pytorch']:.4f}",
@@ -225,7 +227,7 @@ class Run:
         self.summarise(f"{what}-{preset}", GOALS[what])
 
     def start(self):
-        """Seconds from the process's start to the line that says the first step's loss, and to the first generated character."""
+        """Seconds from a process's start to the line that says the first step's loss, and to the first character."""
         program, model = BUILD / "presets/tinygpt-tiny_char", self.out / "start-model"
         weights = self.out / "start-weights.pt"
         shutil.rmtree(model, ignore_errors=True)
@@ -293,6 +295,8 @@ class Run:
                 weight_bytes = next((m["weight_bytes"] for m in self.measured
                                      if (m["row"], m["way"]) == (row, precision) and "weight_bytes" in m), 0)
                 rate, limit = weight_bytes * tokens / seconds, self.machine.get("read_memory", 0.0)
+            # Like beside like: PyTorch's fastest way of this precision.
+            alike = [s for (other, w), (s, _) in medians.items() if other == "PyTorch" and w.split("-")[0] == way]
             said = ""
             if goal and side == "PyTorch" and seconds == others[0]:
                 said = f"{goal:g}: {'met' if seconds / ours >= goal else 'missed'}"
@@ -303,7 +307,8 @@ class Run:
             self.table.append({
                 "row": row, "side": side, "way": way, "rounds": len(of_way), "seconds": seconds,
                 "ms": 1e3 * seconds / (tokens if row.startswith("decode") else 1), "tokens_per_second": tokens / seconds,
-                "ratio": seconds / ours, "goal": said, "rate": rate, "of_limit": rate / limit if limit else 0.0})
+                "ratio": seconds / ours, "of_same_precision": min(alike) / seconds if side == "tinygpt" and alike else 0.0,
+                "goal": said, "rate": rate, "of_limit": rate / limit if limit else 0.0})
         self.write()
 
     def fail(self, what):
