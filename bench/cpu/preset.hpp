@@ -269,12 +269,13 @@ template <Architecture M, class E> void prompt(benchmark::State& state) {
   tell(state, times, length);
 }
 
-template <Architecture M> int main(int argc, char** argv) {
+template <Architecture M> int main(const char* name, int argc, char** argv) {
   try {
+    benchmark::AddCustomContext("preset", name);
     benchmark::Initialize(&argc, argv);
     read_flags(argc, argv);
-    const auto add = [](const std::string& name, auto* function) {
-      benchmark::RegisterBenchmark(name.c_str(), function)
+    const auto add = [](const std::string& what, auto* function) {
+      benchmark::RegisterBenchmark(what.c_str(), function)
           ->Iterations(flags().steps)
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);

@@ -74,7 +74,6 @@ TINYGPT_CPU_INLINE Floats select(Ints mask, Floats yes, Floats no) { return mask
 
 /// b where a is NaN.
 TINYGPT_CPU_INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
-TINYGPT_CPU_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
 
 TINYGPT_CPU_INLINE Ints bits(Floats x) { return std::bit_cast<Ints>(x); }
 TINYGPT_CPU_INLINE Floats from_bits(Ints x) { return std::bit_cast<Floats>(x); }
@@ -142,9 +141,6 @@ template <class E> TINYGPT_CPU_INLINE Floats rounded(Floats x) {
 }
 
 TINYGPT_CPU_INLINE Floats abs(Floats x) { return from_bits(bits(x) & 0x7FFFFFFF); }
-TINYGPT_CPU_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
-  return from_bits((bits(magnitude) & 0x7FFFFFFF) | (bits(sign) & static_cast<std::int32_t>(0x80000000u)));
-}
 
 /// 0, 1, 2, ...
 TINYGPT_CPU_INLINE Ints iota() {

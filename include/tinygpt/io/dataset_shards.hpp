@@ -1,12 +1,11 @@
 // The shards of a dataset, opened and checked whole.
 #pragma once
 
-#include <atomic>
-#include <exception>
-#include <thread>
+#include <numeric>
 #include <vector>
 
 #include <tinygpt/io/dataset.hpp>
+#include <tinygpt/io/in_parallel.hpp>
 
 namespace tinygpt {
 
@@ -51,29 +50,10 @@ inline std::pair<TokenShard, std::uint32_t> checked(const std::filesystem::path&
 inline CheckedShards open_shards(const Dataset& dataset, const DatasetSplit& split, int vocab, int threads = 1) {
   const std::size_t n = split.shards.size();
   std::vector<std::optional<std::pair<TokenShard, std::uint32_t>>> opened(n);
-  std::vector<std::exception_ptr> faults(n);
-  std::atomic<std::size_t> next{0};
-  const auto work = [&] {
-    for (std::size_t i; (i = next++) < n;) {
-      try {
-        opened[i].emplace(dataset::checked(dataset.directory, split.shards[i], vocab));
-      } catch (...) {
-        faults[i] = std::current_exception();
-        next = n;
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> others;
-    try {
-      for (int i = 1; i < threads && static_cast<std::size_t>(i) < n; ++i) others.emplace_back(work);
-    } catch (const std::system_error&) {  // fewer threads, then
-    }
-    work();
-  }
-  for (const auto& fault : faults) {
-    if (fault) std::rethrow_exception(fault);
-  }
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  in_parallel(order, static_cast<std::size_t>(threads), AfterFault::stop,
+              [&](std::size_t i) { opened[i].emplace(dataset::checked(dataset.directory, split.shards[i], vocab)); });
   CheckedShards all;
   Crc32c crc;
   for (auto& shard : opened) {

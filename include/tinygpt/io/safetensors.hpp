@@ -3,19 +3,18 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <tinygpt/data/mapped_file.hpp>
+#include <tinygpt/io/in_parallel.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 
@@ -229,7 +228,7 @@ class SafetensorsReader {
     }
     // Each tensor by itself, with its own checksum.
     std::vector<Crc32c> checksums(entries_.size());
-    in_parallel(memory == nullptr ? threads() : 1, [&](std::size_t i) {
+    for_each_tensor(memory == nullptr ? threads() : 1, [&](std::size_t i) {
       read_one(entries_[i], targets[i], memory, checksum == Checksum::take ? &checksums[i] : nullptr);
     });
     Crc32c crc = crc_;
@@ -310,34 +309,14 @@ class SafetensorsReader {
     return static_cast<std::size_t>(std::max<std::int64_t>(std::min(most, file_.size() / worth_a_thread), 1));
   }
 
-  /// Calls f(i) for every tensor, the largest first, and throws what the first in the file throws.
-  template <class F> void in_parallel(std::size_t threads, F&& f) const {
+  /// Calls f(i) for every tensor, the largest first where there are several threads; throws what the first in the file
+  /// throws.
+  template <class F> void for_each_tensor(std::size_t threads, F&& f) const {
     std::vector<std::size_t> order(entries_.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::iota(order.begin(), order.end(), std::size_t{0});
     const auto size = [&](std::size_t i) { return entries_[i].end - entries_[i].begin; };
     if (threads > 1) std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return size(a) > size(b); });
-    std::vector<std::exception_ptr> faults(entries_.size());
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-      for (std::size_t k; (k = next.fetch_add(1)) < order.size();) {
-        try {
-          f(order[k]);
-        } catch (...) {
-          faults[order[k]] = std::current_exception();
-        }
-      }
-    };
-    std::vector<std::thread> others;
-    try {
-      while (others.size() + 1 < threads) others.emplace_back(work);
-    } catch (const std::system_error&) {
-      // Where there are no more threads, those that are there do it.
-    }
-    work();
-    for (std::thread& other : others) other.join();
-    for (const auto& fault : faults) {
-      if (fault) std::rethrow_exception(fault);
-    }
+    in_parallel(order, threads, AfterFault::go_on, f);
   }
 
   std::size_t begin_of(const TensorEntry& entry) const { return data_ + static_cast<std::size_t>(entry.begin); }
