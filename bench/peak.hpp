@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <vector>
 
 #include <tinygpt/cpu/context.hpp>
 #include <tinygpt/cpu/vec.hpp>
+#include <tinygpt/layout/arena.hpp>
 
 namespace tinygpt::bench {
 
@@ -49,7 +49,7 @@ inline double measure_read_bandwidth(cpu::Workers& ctx) {
   constexpr std::int64_t bytes = std::int64_t{1} << 30, parts = 512, floats = bytes / 4 / parts;
   constexpr int chains = 8;
   static_assert(floats % (chains * cpu::vector_width) == 0);
-  const std::vector<float> memory(static_cast<std::size_t>(bytes / 4), 1.0f);
+  Arena<float> memory(bytes / 4);  // on huge pages, as weights are
   const double seconds = best_seconds(8, [&] {
     ctx.parallel_for(parts, [&](int part, int) {
       const float* p = memory.data() + part * floats;

@@ -1,4 +1,5 @@
-// One preset on the CPU, in float32 and in bf16: a training step, decoding token by token, and reading a prompt.
+// One preset on the CPU, in float32 and in bf16: a training step, decoding token by token, one sequence or
+// several, and reading a prompt.
 // Medians of the iterations' times; the other side is bench/pytorch/cpu.py, and scripts/bench-cpu.sh runs both.
 //
 //   tinygpt-bench-cpu-<preset> --benchmark_filter=train/bf16 [--batch=N] [--warmup=N] [--steps=N] [--dropout=P]
@@ -216,9 +217,14 @@ template <Architecture M, class E> void train(benchmark::State& state) {
 /// Weights as training begins with: what they are makes no difference to the time.
 template <Architecture M, class E> class Model {
  public:
-  Model() : weights_(M::params.arena_size()), generator_(context<E>(), read(weights_.span())) {}
+  explicit Model(int batch = 1)
+      : weights_(M::params.arena_size()), generator_(context<E>(), read(weights_.span()), Batch{batch}) {}
   std::span<const E> decode(std::span<const std::int32_t> tokens, int first) {
     return generator_.decode(tokens, first);
+  }
+  /// As many tokens after each prompt, the likeliest.
+  void write(const std::vector<std::vector<std::int32_t>>& prompts, int length) {
+    generator_.generate(prompts, length, {.temperature = 0}, [](std::size_t, std::int32_t) { return true; });
   }
 
  private:
@@ -257,6 +263,17 @@ template <Architecture M, class E> void decode(benchmark::State& state) {
   state.counters["weights_B/s"] = bytes * length / times.median();
 }
 
+/// The same of --batch sequences at once.
+template <Architecture M, class E> void decode_together(benchmark::State& state) {
+  constexpr int length = std::min(128, M::config.ctx);
+  Model<M, E> model(flags().batch);
+  const std::vector<std::vector<std::int32_t>> prompts(static_cast<std::size_t>(flags().batch), {1});
+  model.write(prompts, length);
+  Times times;
+  for (auto _ : state) times.add([&] { model.write(prompts, length); });
+  tell(state, times, static_cast<double>(flags().batch) * length);
+}
+
 /// An iteration reads as much of a prompt as the context holds, up to 1024 tokens.
 template <Architecture M, class E> void prompt(benchmark::State& state) {
   constexpr int length = std::min(1024, M::config.ctx);
@@ -285,6 +302,8 @@ template <Architecture M> int main(const char* name, int argc, char** argv) {
     add("train/bf16", train<Trained, bfloat16>);
     add("decode/float32", decode<M, float>);
     add("decode/bf16", decode<M, bfloat16>);
+    add("decode_together/float32", decode_together<M, float>);
+    add("decode_together/bf16", decode_together<M, bfloat16>);
     add("prompt/float32", prompt<M, float>);
     add("prompt/bf16", prompt<M, bfloat16>);
     benchmark::RunSpecifiedBenchmarks();

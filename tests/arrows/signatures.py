@@ -52,7 +52,7 @@ def normal(argument):
     text = re.sub(r"std::type_identity_t<(.*)>(?= ?\w*$)", r"\1", text)
     text = re.sub(r"\b(?:Basic)?Context<E>|\bWorkers\b", "Context", text)
     text = re.sub(r"\bE\b", "float", text)
-    match = re.fullmatch(r"(.*[>&*]|int|double|Dropout|TokenIds|std::int64_t|Deferred<int>)\s*(\w*)", text)
+    match = re.fullmatch(r"(.*[>&*]|int|double|Dropout|TokenIds|std::int64_t|Deferred<int>|FirstPosition)\s*(\w*)", text)
     return (match.group(1), match.group(2)) if match else (text, "")
 
 

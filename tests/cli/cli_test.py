@@ -83,7 +83,7 @@ class HelpAndInfo(Case):
         for flag in ("input-file out max-iters batch-size learning-rate min-learning-rate warmup-iters weight-decay beta1 "
                      "grad-accum-steps beta2 grad-clip dropout eval-interval eval-iters seed threads resume checkpoint-interval").split():
             self.assertIn("--" + flag, run("train", "--help").stdout.decode())
-        for flag in "model prompt max-new-tokens temperature top-k top-p seed num-samples greedy threads".split():
+        for flag in "model prompt max-new-tokens temperature top-k top-p seed num-samples batch-size prompts greedy threads".split():
             self.assertIn("--" + flag, run("generate", "--help").stdout.decode())
         self.assertIn(b"(default 0.8)", run("generate", "--help").stdout)
 
@@ -664,6 +664,19 @@ class Generating(Case):
         arguments = ["--prompt", "a", "--max-new-tokens", 20]
         both = self.write(*arguments, "--num-samples", 2, "--seed", 4)
         self.assertEqual(both, self.write(*arguments, "--seed", 4) + "--------\n" + self.write(*arguments, "--seed", 5))
+
+    def test_prompts_of_a_file_are_gone_on_from_in_order_however_many_at_once(self):
+        prompts = self.dir / "prompts.txt"
+        prompts.write_bytes(b"the \r\n\na\nwhich is a longer one\nb")
+        arguments = ["--prompts", prompts, "--max-new-tokens", 30, "--num-samples", 2, "--seed", 4]
+        each = [self.write("--prompt", prompt, "--max-new-tokens", 30, "--seed", 4 + 2 * i + sample)
+                for i, prompt in enumerate(["the ", "a", "which is a longer one", "b"]) for sample in range(2)]
+        for batch in 1, 3, 8, 100:
+            self.assertEqual(self.write(*arguments, "--batch-size", batch), "--------\n".join(each))
+        prompts.write_text("\n\n")
+        self.refused(run("generate", "--model", self.model, "--prompts", prompts), 1, "holds no prompt")
+        self.refused(run("generate", "--model", self.model, "--prompts", self.dir / "none"), 1, "none")
+        self.refused(run("generate", "--model", self.model, "--prompts", prompts, "--prompt", "a"), 2, "--prompts")
 
     def test_beyond_the_context(self):
         self.assertEqual(len(self.write("--prompt", "the " * 100, "--max-new-tokens", 300)), 400 + 300 + 1)

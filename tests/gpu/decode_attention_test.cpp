@@ -9,43 +9,49 @@ using namespace tinygpt::test;
 
 namespace {
 
-/// A cache of one layer on both backends, filled step by step; positions that were not written hold what no test
+/// The caches of one layer on both backends, filled step by step; positions that were not written hold what no test
 /// forgives.
 template <class E, int Q, int KV, int D, int N> struct CacheProblem {
-  using Cache = Ctx<N>;
   static constexpr int kv_width = KV * D, width = Qkv<Q, KV, D>::value;
   static constexpr double unwritten = 1e30;
 
-  CacheProblem()
-      : keys(std::vector<double>(static_cast<std::size_t>(N) * kv_width, unwritten)),
-        values(std::vector<double>(static_cast<std::size_t>(N) * kv_width, unwritten)) {
-    ctx.reserve_scratch(gpu::decode_attention_scratch(N, Q, KV, D));
+  explicit CacheProblem(int sequences = 1)
+      : filled(static_cast<std::size_t>(sequences)),
+        keys(std::vector<double>(static_cast<std::size_t>(sequences) * N * kv_width, unwritten)),
+        values(std::vector<double>(static_cast<std::size_t>(sequences) * N * kv_width, unwritten)) {
+    ctx.reserve_scratch(gpu::decode_attention_scratch(sequences, N, Q, KV, D));
   }
 
-  /// Reads T positions from `filled` on; the gpu finds where in its memory.
-  void read_positions(int time, std::uint64_t seed) {
-    INFO("positions " << filled << " + " << time << " of " << N << ", heads " << Q << " / " << KV << " of " << D);
-    Twin<E> qkv(normal_numbers(std::int64_t{time} * width, seed, 1.5));
-    Twin<E> y(std::vector<double>(static_cast<std::size_t>(time) * Q * D, unwritten));
-    const OnDevice<int> position(std::vector<int>{filled - 1});
+  /// Each of `count` sequences from `first` on reads `time` positions more; the gpu finds in its memory which.
+  void read_positions(int time, std::uint64_t seed, int first = 0, int count = 1) {
+    const std::vector<int> at(filled.begin() + first, filled.begin() + first + count);
+    INFO("positions " << at[0] << " + " << time << " of " << N << ", heads " << Q << " / " << KV << " of " << D
+                      << ", sequences " << first << " + " << count);
+    Twin<E> qkv(normal_numbers(std::int64_t{count} * time * width, seed, 1.5));
+    Twin<E> y(std::vector<double>(static_cast<std::size_t>(count) * time * Q * D, unwritten));
+    const OnDevice<int> there(at);
     const auto tensor = [&](auto* p) {
-      return Tensor<std::remove_pointer_t<decltype(p)>, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>>(p, 1, time);
+      return Tensor<std::remove_pointer_t<decltype(p)>, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>>(p, count, time);
     };
     const auto heads = [&](auto* p) {
-      return Tensor<std::remove_pointer_t<decltype(p)>, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>>(p, 1, time);
+      return Tensor<std::remove_pointer_t<decltype(p)>, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>>(p, count, time);
     };
-    const auto cache = [](auto* p) { return Tensor<std::remove_pointer_t<decltype(p)>, Ctx<N>, KvHeads<KV, D>>(p); };
+    const auto cache = [&](auto* p) {
+      return Tensor<std::remove_pointer_t<decltype(p)>, Batch<dyn>, Ctx<N>, KvHeads<KV, D>>(
+          p + std::int64_t{first} * N * kv_width, count);
+    };
     decode_attention(exact, heads(y.exact()), cache(keys.exact()), cache(values.exact()), read(tensor(qkv.exact())),
-                     filled);
+                     FirstPosition(at.data()));
     decode_attention(ctx, heads(y.gpu()), cache(keys.gpu()), cache(values.gpu()), read(tensor(qkv.gpu())),
-                     Deferred<int>(1, position.data()));
-    filled += time;
-    CHECK(y.error() <= tolerance<E>(std::max(filled, D)));
+                     FirstPosition(there.data()));
+    for (int i = first; i < first + count; ++i) filled[static_cast<std::size_t>(i)] += time;
+    CHECK(y.error() <= tolerance<E>(std::max(*std::max_element(filled.begin(), filled.end()), D)));
     CHECK(keys.from_gpu() == keys.from_exact());
     CHECK(values.from_gpu() == values.from_exact());
   }
+  int so_far() const { return filled[0]; }
 
-  int filled = 0;
+  std::vector<int> filled;
   gpu::Context<E> ctx;
   reference::Context<double> exact;
   Twin<E> keys, values;
@@ -57,10 +63,10 @@ template <class E, int Q, int KV, int D, int N> void generates(std::uint64_t see
   const int prompt = 2 + static_cast<int>(seed % (N / 2));
   problem.read_positions(prompt, seed);
   for (int i = 0; i < 3; ++i) problem.read_positions(1, seed + 1 + static_cast<std::uint64_t>(i));
-  problem.read_positions(std::min(7, N - problem.filled - 2), seed + 10);
-  const int rest = N - problem.filled;
+  problem.read_positions(std::min(7, N - problem.so_far() - 2), seed + 10);
+  const int rest = N - problem.so_far();
   if (rest > 3) problem.read_positions(rest - 2, seed + 11);
-  while (problem.filled < N) problem.read_positions(1, seed + 20 + static_cast<std::uint64_t>(problem.filled));
+  while (problem.so_far() < N) problem.read_positions(1, seed + 20 + static_cast<std::uint64_t>(problem.so_far()));
 }
 
 /// Everything token by token.
@@ -69,8 +75,24 @@ template <class E, int Q, int KV, int D, int N> void from_nothing(std::uint64_t 
   for (int i = 0; i < count; ++i) problem.read_positions(1, seed + static_cast<std::uint64_t>(i));
 }
 
+/// Prompts of several lengths, then a position of each, of the first of them, and several of all.
+template <class E, int Q, int KV, int D, int N> void several(std::uint64_t seed) {
+  CacheProblem<E, Q, KV, D, N> problem(3);
+  for (int i = 0; i < 3; ++i) problem.read_positions(2 + i * N / 5, seed + static_cast<std::uint64_t>(i), i);
+  for (std::uint64_t i = 0; i < 3; ++i) problem.read_positions(1, seed + 10 + i, 0, 3);
+  problem.read_positions(1, seed + 20, 0, 2);
+  problem.read_positions(1, seed + 21, 1, 2);
+  problem.read_positions(5, seed + 22, 0, 3);
+}
+
 }  // namespace
 
+TEST_CASE("decoding attends as the reference does: several sequences at once, each at its own position") {
+  several<bfloat16, 3, 1, 64, 150>(4000);
+  several<bfloat16, 8, 2, 48, 40>(4100);
+  several<float, 4, 2, 32, 150>(4200);
+  several<float, 1, 1, 136, 30>(4300);
+}
 TEST_CASE("decoding attends as the reference does: bf16, groups of every kind") {
   generates<bfloat16, 2, 2, 64, 40>(100);
   generates<bfloat16, 3, 1, 64, 300>(210);

@@ -53,7 +53,9 @@ void compare(int batch, int time, Spread spread, bool positions, bool dropped, u
   INFO("C = " << C << ", B = " << batch << ", T = " << time << ", spread " << static_cast<int>(spread) << ", positions "
               << positions << ", dropout " << dropped);
   const std::vector<std::int32_t> tokens = tokens_of(n, V, spread, seed);
-  const OnDevice<std::int32_t> on_device(tokens), first(std::vector<std::int32_t>{1});
+  std::vector<int> begins;  // each sequence begins elsewhere
+  for (int b = 0; b < batch; ++b) begins.push_back(time + 3 <= N ? (3 + b) % 4 : 0);
+  const OnDevice<std::int32_t> on_device(tokens), first(begins);
   const TokenIds ids(on_device.data(), batch, time), exact_ids(tokens.data(), batch, time);
   const OnDevice<std::uint64_t> step(std::vector<std::uint64_t>{40});
   const Dropout dropout = {dropped ? 13'000u : 0u, 0, 77, {2, step.data()}, N};
@@ -65,12 +67,11 @@ void compare(int batch, int time, Spread spread, bool positions, bool dropped, u
   using Rows = Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>>;
   using ExactRows = Tensor<double, Batch<dyn>, Time<dyn>, Embd<C>>;
 
-  const int begin = time + 3 <= N ? 3 : 0;
   gpu::embed(ctx, Rows(residual.gpu(), batch, time), ids, Tensor<const E, Vocab<V>, Embd<C>>(word.gpu()),
-             Tensor<const E, Ctx<N>, Embd<C>>(position.gpu()), Deferred<int>(begin - 1, first.data()), dropout);
-  reference::embed(exact, ExactRows(residual.exact(), batch, time), exact_ids,
-                   Tensor<const double, Vocab<V>, Embd<C>>(word.exact()),
-                   Tensor<const double, Ctx<N>, Embd<C>>(position.exact()), begin, exact_dropout);
+             Tensor<const E, Ctx<N>, Embd<C>>(position.gpu()), FirstPosition(first.data()), dropout);
+  reference::embed(
+      exact, ExactRows(residual.exact(), batch, time), exact_ids, Tensor<const double, Vocab<V>, Embd<C>>(word.exact()),
+      Tensor<const double, Ctx<N>, Embd<C>>(position.exact()), FirstPosition(begins.data()), exact_dropout);
   CHECK(residual.error() <= tolerance<E>(1));
 
   gpu::embed_backward(ctx, Tensor<float, Vocab<V>, Embd<C>>(d_word.gpu()),

@@ -250,7 +250,7 @@ template <class M> void writes_the_same() {
   auto numbers = test::normal(static_cast<std::size_t>(M::params.arena_size()), 11, 0.3);
   std::vector<float> weights(numbers.begin(), numbers.end());
   reference::Context<float> exact;
-  auto ctx = gpu::Context<float>(0, gpu::generate_workspace(M::config));
+  auto ctx = gpu::Context<float>(0, gpu::generate_workspace(M::config, 1));
   test::OnDevice<float> there(weights);
   CHECK(greedy<M>(ctx, std::span<const float>(there.data(), weights.size())) ==
         greedy<M>(exact, std::span<const float>(weights)));

@@ -37,7 +37,9 @@ template <class E, int Q, int KV, int D> void compare(const Case& c) {
   Twin<float> rstd(maybe(c.norm, static_cast<std::size_t>(tokens) * (Q + KV), c.seed + 5)),
       rope(maybe(c.rope, std::size_t{N} * D, c.seed + 6)), d_q_norm(maybe(c.norm, D, c.seed + 7)),
       d_k_norm(maybe(c.norm, D, c.seed + 8));
-  const OnDevice<int> first(std::vector<int>{c.first_position + 5});
+  std::vector<int> positions;  // each sequence begins elsewhere
+  for (int b = 0; b < c.batch; ++b) positions.push_back(std::max(0, c.first_position - b));
+  const OnDevice<int> first(positions);
   std::vector<double> identity(static_cast<std::size_t>(width) * width), d_identity(identity.size()), d_x(n);
   for (std::size_t i = 0; i < width; ++i) identity[i * width + i] = 1;
 
@@ -53,9 +55,10 @@ template <class E, int Q, int KV, int D> void compare(const Case& c) {
   const Tensor<const double, Heads, Cols> w(identity.data());
 
   gpu::qkv_rows(ctx, rows(y.gpu()), rows(raw.gpu()), stat(rstd.gpu()), vector(q_norm.gpu()), vector(k_norm.gpu()),
-                table(rope.gpu()), Deferred<int>(-5, first.data()), 0.02);
+                table(rope.gpu()), FirstPosition(first.data()), 0.02);
   reference::qkv(exact, rows(y.exact()), rows(raw.exact()), stat(rstd.exact()), x_rows(projection.exact()), w, {},
-                 vector(q_norm.exact()), vector(k_norm.exact()), table(rope.exact()), c.first_position, 0.02);
+                 vector(q_norm.exact()), vector(k_norm.exact()), table(rope.exact()), FirstPosition(positions.data()),
+                 0.02);
   CHECK(y.error() <= tolerance<E>(D));
   CHECK(rstd.error() <= tolerance<float>(D));
   CHECK(raw.error() == 0);

@@ -181,8 +181,8 @@ TEST_CASE("Decoding over a cache gives the bits of the whole sequence, however m
               std::copy_n(token + cache_stride, cache_stride, v.data() + t * cache_stride);
             }
             Numbers out(static_cast<std::size_t>(n * y_stride));
-            attention_decode(ctx, out.data(), y_stride, problem.qkv.data() + position * problem.stride, problem.stride,
-                             position, n, k.data(), v.data(), query_heads, kv_heads, dim);
+            attention_decode(ctx, out.data(), problem.qkv.data() + position * problem.stride, position, k.data(),
+                             v.data(), time, {1, n, query_heads, kv_heads, dim});
             same = same && std::memcmp(out.data(), y.data() + position * y_stride, out.size() * sizeof(float)) == 0;
           }
           INFO("T " << time << " Dh " << dim << " heads " << query_heads << "/" << kv_heads << " at once " << n);

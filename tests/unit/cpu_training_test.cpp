@@ -371,6 +371,50 @@ TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole con
   CHECK(differing == 0);
 }
 
+TEMPLATE_TEST_CASE("prompts that are gone on from at once get the texts that each gets alone", "", ClassicFloat,
+                   ModernFloat, ClassicHalf, ModernHalf) {
+  using M = typename TestType::Model;
+  using Context = typename TestType::Context;
+  using Ids = std::vector<std::int32_t>;
+  Context ctx(2);
+  std::vector<typename TestType::Element> weights;
+  for (const float w : test::random_weights<M, float>(17)) weights.push_back(typename TestType::Element(w));
+
+  // Of every length, one of them longer than the context; the third of each four stops early.
+  std::vector<Ids> prompts;
+  for (std::size_t i = 0; i < 14; ++i) {
+    prompts.emplace_back(i % 5 == 4 ? 3 * i + 30 : i % 3 + 1);
+    for (std::size_t t = 0; t < prompts[i].size(); ++t) {
+      prompts[i][t] = static_cast<std::int32_t>((7 * i + 31 * t) % M::config.vocab);
+    }
+  }
+  const SampleOptions options{.temperature = 1.3, .seed = 5};
+  const int longest = 80;  // past the context
+  const auto wanted = [](std::size_t i) { return i % 4 == 2 ? std::size_t{9} : std::size_t{longest}; };
+
+  std::vector<Ids> alone(prompts.size());
+  Generator<M, Context> one(ctx, weights);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    SampleOptions own = options;
+    own.seed += i;
+    one.generate(prompts[i], longest, own, [&](std::int32_t id) {
+      alone[i].push_back(id);
+      return alone[i].size() < wanted(i);
+    });
+    CHECK(alone[i].size() == wanted(i));
+  }
+  for (const int batch : {1, 3, 8, 14, 20}) {
+    std::vector<Ids> together(prompts.size());
+    Generator<M, Context> many(ctx, weights, Batch{batch});
+    many.generate(prompts, longest, options, [&](std::size_t i, std::int32_t id) {
+      together[i].push_back(id);
+      return together[i].size() < wanted(i);
+    });
+    INFO("batch " << batch);
+    CHECK(together == alone);
+  }
+}
+
 TEST_CASE("generation goes on past the context, and stops when told") {
   cpu::Context ctx(1);
   const auto weights = test::random_weights<Modern, float>(3);

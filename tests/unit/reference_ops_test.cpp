@@ -160,8 +160,8 @@ TEST_CASE("decoding in pieces gives what attention over the whole sequence gives
   int first = 0;
   for (int piece : {3, 1, 2}) {  // a prompt, a token, two tokens
     reference::decode_attention(ctx, Tokens<QueryHeads<Q, D>>(y.data() + first * Q * D, 1, piece),
-                                Tensor<double, Ctx<8>, KvHeads<KV, D>>(keys.data()),
-                                Tensor<double, Ctx<8>, KvHeads<KV, D>>(values.data()),
+                                Tensor<double, Batch<dyn>, Ctx<8>, KvHeads<KV, D>>(keys.data(), 1),
+                                Tensor<double, Batch<dyn>, Ctx<8>, KvHeads<KV, D>>(values.data(), 1),
                                 Whole(qkv.data() + first * Rows::value, 1, piece), first);
     first += piece;
   }

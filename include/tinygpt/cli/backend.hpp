@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/model.hpp>
+#include <tinygpt/cpu/threads.hpp>
 #include <tinygpt/error.hpp>
 
 namespace tinygpt::cli {
@@ -78,8 +78,7 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
             "backend: gpu, " + gpu.name + ", " + word + (too_old ? " (this card has no bf16)" : "") + "; " +
                 memory_text(gpu.free) + " of " + memory_text(gpu.total) + " free"};
   }
-  const int threads =
-      flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads = flags.threads > 0 ? flags.threads : cpu::hardware_threads();
   const std::string place = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   const Precision precision = flags.precision.value_or(model.cpu_build.precision());
   const std::string lacking = model.cpu_build.multiplies_bf16 ? "" : "; this processor does not multiply bf16";

@@ -1,7 +1,11 @@
 // generate: a trained model writes.
 #pragma once
 
+#include <algorithm>
+#include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <tinygpt/cli/backend.hpp>
 #include <tinygpt/cli/model.hpp>
@@ -15,11 +19,12 @@ namespace tinygpt::cli {
 
 struct GenerateFlags {
   std::string model;
-  std::string prompt;  ///< empty: not given
+  std::string prompt;   ///< empty: not given
+  std::string prompts;  ///< a file of them; empty: not given
   int max_new_tokens = 500;
   SampleOptions sampling;
   bool greedy = false, temperature_given = false;
-  int num_samples = 1;
+  int num_samples = 1, batch_size = 8;
   BackendFlags backend;
 };
 
@@ -34,6 +39,8 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
                                        "Text to go on from (default a newline, or the token that ends a document)")
       ->type_name("TEXT")
       ->take_last();
+  add_path(app, "--prompts", "A text file with a prompt on each line; each is gone on from, in their order", "FILE",
+           flags.prompts);
   add_number<int>(app, "--max-new-tokens",
                   "Length of a sample, in tokens; it ends before at a token that ends a document", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
@@ -48,14 +55,19 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
                      fraction, [&](double x) { flags.sampling.top_p = x; });
   add_number<std::uint64_t>(app, "--seed", "Which random numbers to draw: the same seed writes the same text", "1337",
                             any_seed, [&](std::uint64_t n) { flags.sampling.seed = n; });
-  add_number<int>(app, "--num-samples", "How many samples to write, each with the next seed", "1", positive_int,
-                  [&](int n) { flags.num_samples = n; });
+  add_number<int>(app, "--num-samples", "How many samples to write of a prompt; each text has the next seed", "1",
+                  positive_int, [&](int n) { flags.num_samples = n; });
+  add_number<int>(app, "--batch-size", "How many texts to write at once, which is quicker; any number writes the same",
+                  "8", positive_int, [&](int n) { flags.batch_size = n; });
   app.add_flag("--greedy", flags.greedy, "Take the likeliest token always; the same as --temperature 0");
   add_flags(app, flags.backend);
 }
 
 inline void check(GenerateFlags& flags) {
   if (flags.model.empty()) throw UsageError("generate needs --model DIR, the directory of a trained model: see --help");
+  if (!flags.prompt.empty() && !flags.prompts.empty()) {
+    throw UsageError("--prompt and --prompts contradict each other: leave one of them out");
+  }
   if (flags.greedy && flags.temperature_given && flags.sampling.temperature > 0) {
     throw UsageError("--greedy and --temperature contradict each other: leave one of them out");
   }
@@ -83,33 +95,93 @@ inline Beginning first_words(const Tokenizer& tokenizer, const std::string& prom
   return {text, tokenizer.encode(text)};
 }
 
+/// Texts that are written at once, in turn: of the first that is not finished every piece as it comes, of those after
+/// it what came meanwhile.
+class TextsInTurn {
+ public:
+  explicit TextsInTurn(std::size_t count) : texts_(count) {}
+
+  void push(std::size_t i, std::string_view bytes) { write(i, texts_[i].stream.push(bytes)); }
+
+  void end(std::size_t i) {
+    write(i, texts_[i].stream.finish() + "\n");
+    texts_[i].ended = true;
+    while (turn_ < texts_.size() && texts_[turn_].ended) {
+      if (++turn_ < texts_.size()) write_out("--------\n" + std::exchange(texts_[turn_].waiting, {}));
+    }
+  }
+
+ private:
+  struct Text {
+    // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
+    Utf8Stream stream{on_terminal() ? Controls::escape : Controls::keep};
+    std::string waiting;
+    bool ended = false;
+  };
+
+  void write(std::size_t i, const std::string& characters) {
+    if (i != turn_) {
+      texts_[i].waiting += characters;
+    } else if (!characters.empty()) {
+      write_out(characters);
+    }
+  }
+
+  std::vector<Text> texts_;
+  std::size_t turn_ = 0;
+};
+
+/// The prompts that were asked for, each as often as samples were; without any, what a text begins with.
+inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const GenerateFlags& flags) {
+  std::vector<std::string> prompts{flags.prompt};
+  if (!flags.prompts.empty()) {
+    prompts.clear();
+    std::istringstream lines(read_small_file(flags.prompts));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with('\r')) line.pop_back();
+      if (!line.empty()) prompts.push_back(line);
+    }
+    if (prompts.empty()) throw Error(flags.prompts + " holds no prompt: write one on each line");
+  }
+  std::vector<Beginning> all;
+  for (const std::string& prompt : prompts) {
+    all.insert(all.end(), static_cast<std::size_t>(flags.num_samples), first_words(tokenizer, prompt));
+  }
+  return all;
+}
+
 inline Exit generate(const Program& program, const Model& model, const GenerateFlags& flags) {
   const Chosen backend = choose(model, flags.backend);
   Arena<float> weights(ParamTable(model.config).arena_size());
   const Tokenizer tokenizer = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
-  const Beginning beginning = first_words(tokenizer, flags.prompt);
 
-  const auto generator = backend.model->generator(backend.how, std::move(weights));
-  for (int sample = 0; sample < flags.num_samples; ++sample) {
-    if (sample > 0) write_out("--------\n");
-    SampleOptions sampling = flags.sampling;
-    sampling.vocab = tokenizer.size();
-    sampling.seed += static_cast<std::uint64_t>(sample);
-    // A terminal obeys control characters, so none may reach it; a file gets the text as it is.
-    Utf8Stream text(on_terminal() ? Controls::escape : Controls::keep);
-    write_out(text.push(beginning.text));
-    generator->generate(beginning.tokens, flags.max_new_tokens, sampling, [&](std::int32_t token) {
-      if (token == tokenizer.end_of_text()) return false;
-      const std::string_view bytes = tokenizer.decode(token);
-      if (const std::string characters = text.push(bytes.empty() ? "\xFF" : bytes); !characters.empty()) {
-        write_out(characters);
-      }
-      return true;
-    });
-    write_out(text.finish() + "\n");
+  const std::vector<Beginning> texts = beginnings(tokenizer, flags);
+  int batch = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(flags.batch_size), texts.size()));
+  while (batch > 1 && backend.available() >= 0 &&
+         generate_bytes(model.config, backend.how.precision, Batch{batch}) > backend.available()) {
+    batch /= 2;
   }
+  SampleOptions sampling = flags.sampling;
+  sampling.vocab = tokenizer.size();
+  TextsInTurn written(texts.size());
+  std::vector<std::vector<std::int32_t>> prompts;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    written.push(i, texts[i].text);
+    prompts.push_back(texts[i].tokens);
+  }
+  std::vector<int> left(texts.size(), flags.max_new_tokens);
+  const auto generator = backend.model->generator(backend.how, std::move(weights), Batch{batch});
+  generator->generate(prompts, flags.max_new_tokens, sampling, [&](std::size_t i, std::int32_t token) {
+    const bool ends = token == tokenizer.end_of_text();
+    if (!ends) {
+      const std::string_view bytes = tokenizer.decode(token);
+      written.push(i, bytes.empty() ? "\xFF" : bytes);
+    }
+    if (ends || --left[i] == 0) written.end(i);
+    return !ends;
+  });
   return Exit::done;
 }
 

@@ -25,9 +25,9 @@ template <Architecture M, class E> struct OnGpu {
     return std::make_unique<TrainerOf<M, Context, NumbersIn::foreign_memory>>(options, how.device,
                                                                             train_workspace(how, options.batch_size));
   }
-  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights) {
-    return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(std::move(weights), how.device,
-                                                                              gpu::generate_workspace(M::config));
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights, Batch<> batch) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(
+        std::move(weights), batch, how.device, gpu::generate_workspace(M::config, batch.size));
   }
 };
 
@@ -39,9 +39,9 @@ template <Architecture M> const ModelOnGpu& gpu_model_of() {
                                    return how.precision == bf16 ? Half::trainer(how, options)
                                                                 : Single::trainer(how, options);
                                  },
-                                 [](const Execution& how, Arena<float> weights) {
-                                   return how.precision == bf16 ? Half::generator(how, std::move(weights))
-                                                                : Single::generator(how, std::move(weights));
+                                 [](const Execution& how, Arena<float> weights, Batch<> batch) {
+                                   return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
+                                                                : Single::generator(how, std::move(weights), batch);
                                  }},
                                 find_gpu};
   return model;

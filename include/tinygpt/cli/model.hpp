@@ -50,15 +50,15 @@ class AnyTrainer {
 class AnyGenerator {
  public:
   virtual ~AnyGenerator() = default;
-  virtual void generate(std::span<const std::int32_t> prompt, int max_new_tokens, const SampleOptions& options,
-                        const std::function<bool(std::int32_t)>& emit) = 0;
+  virtual void generate(std::span<const std::vector<std::int32_t>> prompts, int max_new_tokens,
+                        const SampleOptions& options, const std::function<bool(std::size_t, std::int32_t)>& emit) = 0;
 };
 
 /// What a backend does with one model. Bytes are those that it takes beside the arenas.
 struct ModelOn {
   std::int64_t (*train_workspace)(const Execution&, int batch_size);
   std::unique_ptr<AnyTrainer> (*trainer)(const Execution&, const TrainOptions& options);
-  std::unique_ptr<AnyGenerator> (*generator)(const Execution&, Arena<float> weights);
+  std::unique_ptr<AnyGenerator> (*generator)(const Execution&, Arena<float> weights, Batch<> batch);
 };
 
 /// A graphics card, or why there is none to be used.

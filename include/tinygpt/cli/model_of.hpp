@@ -15,8 +15,8 @@ template <Architecture M, class E> struct OnCpu {
   static std::unique_ptr<AnyTrainer> trainer(const Execution& how, const TrainOptions& options) {
     return std::make_unique<TrainerOf<M, Context, NumbersIn::host_memory>>(options, how.threads);
   }
-  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights) {
-    return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(std::move(weights), how.threads);
+  static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights, Batch<> batch) {
+    return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(std::move(weights), batch, how.threads);
   }
 };
 
@@ -30,9 +30,9 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
                        [](const Execution& how, const TrainOptions& options) {
                          return how.precision == bf16 ? Half::trainer(how, options) : Single::trainer(how, options);
                        },
-                       [](const Execution& how, Arena<float> weights) {
-                         return how.precision == bf16 ? Half::generator(how, std::move(weights))
-                                                      : Single::generator(how, std::move(weights));
+                       [](const Execution& how, Arena<float> weights, Batch<> batch) {
+                         return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
+                                                      : Single::generator(how, std::move(weights), batch);
                        }};
   return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16}, gpu};
 }

@@ -72,23 +72,27 @@ template <Architecture M, class Context, NumbersIn where> class GeneratorOf fina
 
  public:
   template <class... Arguments>
-  explicit GeneratorOf(Arena<float> weights, Arguments&&... arguments)
+  explicit GeneratorOf(Arena<float> weights, Batch<> batch, Arguments&&... arguments)
       : ctx_(std::forward<Arguments>(arguments)...),
         weights_(std::move(weights)),
         memory_(allocate(ctx_, copied ? weights_.size() * static_cast<std::int64_t>(sizeof(E)) : 0)),
-        generator_(ctx_, there(std::as_const(weights_).span())) {
+        generator_(ctx_, there(std::as_const(weights_).span()), batch) {
     if (copied) weights_ = Arena<float>(0);
   }
 
-  void generate(std::span<const std::int32_t> prompt, int max_new_tokens, const SampleOptions& options,
-                const std::function<bool(std::int32_t)>& emit) override {
-    generator_.generate(prompt, max_new_tokens, options, emit);
+  void generate(std::span<const std::vector<std::int32_t>> prompts, int max_new_tokens, const SampleOptions& options,
+                const std::function<bool(std::size_t, std::int32_t)>& emit) override {
+    generator_.generate(prompts, max_new_tokens, options, emit);
   }
 
  private:
   std::span<const E> there(std::span<const float> weights) {
     if constexpr (copied) {
       E* const first = reinterpret_cast<E*>(memory_.data());
+      if constexpr (where == NumbersIn::host_memory) {
+        convert(ctx_, std::span<E>(first, weights.size()), weights);
+        return {first, weights.size()};
+      }
       std::vector<E> piece;
       for (std::size_t i = 0; i < weights.size(); i += piece.size()) {
         const auto from = weights.subspan(i, std::min<std::size_t>(weights.size() - i, 1 << 20));

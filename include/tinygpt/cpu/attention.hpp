@@ -26,18 +26,18 @@ void attention_backward(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Q
 
 template <class E, int Q, int KV, int D, int N>
 void decode_attention(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
-                      Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
-                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                      Deferred<int> first_position) {
+                      Tensor<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> keys,
+                      Out<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> values,
+                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, FirstPosition first_position) {
   constexpr std::int64_t width = Qkv<Q, KV, D>::value, kv_width = KvHeads<KV, D>::value;
-  const int T = qkv.template extent<Time>(), first = first_position();
-  for (int t = 0; t < T; ++t) {
-    const E* token = qkv.data() + t * width;
-    std::copy_n(token + Q * D, kv_width, keys.data() + (first + t) * kv_width);
-    std::copy_n(token + (Q + KV) * D, kv_width, values.data() + (first + t) * kv_width);
+  const int B = qkv.template extent<Batch>(), T = qkv.template extent<Time>();
+  for (std::int64_t i = 0; i < std::int64_t{B} * T; ++i) {
+    const std::int64_t b = i / T, to = (b * N + first_position(b) + i % T) * kv_width;
+    const E* key = qkv.data() + i * width + Q * D;
+    std::copy_n(key, kv_width, keys.data() + to);
+    std::copy_n(key + kv_width, kv_width, values.data() + to);
   }
-  attention_decode(ctx, y.data(), std::int64_t{Q} * D, qkv.data(), width, first, T, keys.data(), values.data(),
-                   Q, KV, D);
+  attention_decode(ctx, y.data(), qkv.data(), first_position, keys.data(), values.data(), N, {B, T, Q, KV, D});
 }
 
 }  // namespace tinygpt::cpu

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include <tinygpt/cpu/dropout.hpp>
+#include <tinygpt/cpu/few_rows.hpp>
 #include <tinygpt/cpu/math.hpp>
 #include <tinygpt/cpu/microkernel.hpp>
 #include <tinygpt/cpu/pack.hpp>
@@ -76,6 +77,49 @@ void multiply_weights(int rows, int keys, int head_dim, const float* weight_rows
         rows, weight_rows, b_pairs + d * attention_block, out + d * attention_block, accumulate, [=](int, int end) {
           return TileRange{columns, 0, words_of<E>(reach == Reach::diagonal ? std::min(end, keys) : keys)};
         });
+  }
+}
+
+/// As multiply_weights, of a few rows and of `vectors` vectors of b's columns, of which `columns` are there; b as it
+/// lies.
+template <class E, int rows, int vectors>
+TINYGPT_CPU_NOINLINE void multiply_weights_by_rows(int keys, int columns, const float* weight_rows, const E* b,
+                                                   std::int64_t stride, float* out, Accumulate accumulate) {
+  Floats sum[rows][vectors] = {};
+  for (int k = 0; k < keys; k += per_word<E>, ++weight_rows, b += per_word<E> * stride) {
+    unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+      const int count = vectors == 1 ? columns : vector_width;
+      const Floats words = cpu::detail::words_of_rows(b + v * vector_width, stride, k + 1 < keys, count);
+      unroll<rows>([&](auto i) __attribute__((always_inline)) {
+        sum[i][v] = multiply_add<E>(broadcast_word<E>(weight_rows + i * attention_block), words, sum[i][v]);
+      });
+    });
+  }
+  unroll<rows>([&](auto i) __attribute__((always_inline)) {
+    unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+      float* to = out + i * attention_block + v * vector_width;
+      store(to, accumulate == Accumulate::yes ? load(to) + sum[i][v] : sum[i][v]);
+    });
+  });
+}
+
+/// As multiply_weights, of a few rows, without a copy of b (keys, head_dim).
+template <class E>
+void multiply_weights_in_place(int rows, int keys, int head_dim, const float* weight_rows, const E* b,
+                               std::int64_t stride, float* out, Accumulate accumulate) {
+  constexpr int vectors = attention_block / vector_width;
+  for (int d = 0; d < head_dim;) {
+    const int columns = d % attention_block == 0 && head_dim - d >= attention_block
+                            ? attention_block
+                            : std::min(vector_width, head_dim - d);
+    float* const to = out + d / attention_block * square_floats + d % attention_block;
+    in_pieces<4>(rows, [&](auto size, int first) {
+      const auto multiply = columns == attention_block ? multiply_weights_by_rows<E, size, vectors>
+                                                       : multiply_weights_by_rows<E, size, 1>;
+      multiply(keys, columns, weight_rows + first * attention_block, b + d, stride, to + first * attention_block,
+               accumulate);
+    });
+    d += columns;
   }
 }
 

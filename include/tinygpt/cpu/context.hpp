@@ -5,23 +5,17 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include <tinygpt/cpu/threads.hpp>
+#include <tinygpt/layout/arena.hpp>
 #include <tinygpt/layout/dtype.hpp>
 
 namespace tinygpt::cpu {
 
 /// Floats of scratch that each thread begins with: 1 MiB, of which a product touches what fits the L2.
 inline constexpr std::int64_t default_scratch = 256 * 1024;
-
-/// Threads that the machine runs at once.
-inline int hardware_threads() {
-  const unsigned count = std::thread::hardware_concurrency();
-  return count == 0 ? 1 : static_cast<int>(count);
-}
 
 /// Threads, and a piece of memory of its own for each of them.
 ///
@@ -76,8 +70,10 @@ class Workers {
   };
 
   static float* allocate(std::int64_t floats) {
-    return static_cast<float*>(
-        ::operator new (static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{alignment}));
+    const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
+    void* const p = ::operator new (bytes, std::align_val_t{alignment});
+    use_huge_pages(p, bytes);
+    return static_cast<float*>(p);
   }
 
   ThreadPool pool_;

@@ -9,13 +9,14 @@ namespace tinygpt::cpu {
 
 template <class E, int V, int C, int N>
 void embed(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, TokenIds tokens,
-           Tensor<const E, Vocab<V>, Embd<C>> token_embedding,
-           Tensor<const E, Ctx<N>, Embd<C>> position_embedding, Deferred<int> first_position, Dropout dropout) {
+           Tensor<const E, Vocab<V>, Embd<C>> token_embedding, Tensor<const E, Ctx<N>, Embd<C>> position_embedding,
+           FirstPosition first_position, Dropout dropout) {
   const int T = tokens.template extent<Time>();
   for_row_parts(ctx, tokens.size(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const E* token = token_embedding.data() + std::int64_t{tokens.data()[i]} * C;
-      const E* position = position_embedding ? position_embedding.data() + (first_position() + i % T) * C : nullptr;
+      const E* position =
+          position_embedding ? position_embedding.data() + (first_position(i / T) + i % T) * C : nullptr;
       E* out = residual.data() + i * C;
       along_mask(dropout, i / T * dropout.ctx + i % T, C, [&](Lanes lanes, Floats mask) {
         const Floats x = lanes.load(token);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include <tinygpt/cpu/microkernel.hpp>
@@ -14,8 +15,8 @@
 
 namespace tinygpt::cpu {
 
-/// The most rows for which this is quicker than packing.
-inline constexpr int few_rows = 8;
+/// The most rows for which this is quicker than packing (in two passes from nine on).
+inline constexpr int few_rows = 16;
 
 /// c[i][j] = or += sum_k a[i * a_stride + k] * w[j * w_stride + k],  i < rows, j < columns <= vector_width, in blocks
 /// of `block` words that are summed one by one.
@@ -25,6 +26,10 @@ TINYGPT_CPU_NOINLINE void multiply_rows(std::int64_t depth, int block, const E* 
                                         Accumulate accumulate) {
   constexpr int unit = per_word<E>;
   const std::int64_t words = words_of<E>(depth), whole = depth / unit;
+  // The next columns are fetched as they lie in memory: one after another where rows of w follow one another.
+  const bool stream = w_stride == depth;
+  const std::int64_t next_row = stream ? vector_width * unit : w_stride,
+                     next_words = stream ? vector_width * unit : unit;
   Floats total[rows] = {};
   if (accumulate == Accumulate::yes) {
     unroll<rows>([&](auto i) __attribute__((always_inline)) { total[i] = load_first(c + i * c_stride, columns); });
@@ -37,9 +42,8 @@ TINYGPT_CPU_NOINLINE void multiply_rows(std::int64_t depth, int block, const E* 
       for (; k + vector_width <= std::min(k1, whole); k += vector_width) {
         Floats square[vector_width];
         unroll<vector_width>([&](auto j) __attribute__((always_inline)) {
-          const E* p = w + j * w_stride + k * unit;
-          square[j] = load_words(p);
-          __builtin_prefetch(p + vector_width * w_stride, 0, 2);  // where the next columns will be wanted
+          square[j] = load_words(w + j * w_stride + k * unit);
+          __builtin_prefetch(w + vector_width * w_stride + k * next_words + j * next_row, 0, 2);
         });
         transpose(square);
         unroll<vector_width>([&](auto kk) __attribute__((always_inline)) {
@@ -63,17 +67,21 @@ TINYGPT_CPU_NOINLINE void multiply_rows(std::int64_t depth, int block, const E* 
   unroll<rows>([&](auto i) __attribute__((always_inline)) { store_first(c + i * c_stride, total[i], columns); });
 }
 
-/// For 1 to few_rows rows: four at a time, as w's part is in the cache after the first of them.
+/// f(size, first) for pieces that make up [0, rows): as many of `largest` as there are, then at most one of each half
+/// of it.
+template <int largest, class F> void in_pieces(int rows, F&& f, int first = 0) {
+  for (; rows - first >= largest; first += largest) f(std::integral_constant<int, largest>{}, first);
+  if constexpr (largest > 1) in_pieces<largest / 2>(rows, f, first);
+}
+
+/// As multiply_rows, for any number of rows: w's part is in the cache after the first pieces of them.
 template <class E>
 void multiply_few_rows(int rows, std::int64_t depth, int block, const E* a, std::int64_t a_stride, const E* w,
                        std::int64_t w_stride, int columns, float* c, std::int64_t c_stride, Accumulate accumulate) {
-  using Kernel = void (*)(std::int64_t, int, const E*, std::int64_t, const E*, std::int64_t, int, float*, std::int64_t,
-                          Accumulate);
-  static constexpr Kernel kernels[4] = {multiply_rows<E, 1>, multiply_rows<E, 2>, multiply_rows<E, 3>,
-                                        multiply_rows<E, 4>};
-  for (; rows > 0; rows -= 4, a += 4 * a_stride, c += 4 * c_stride) {
-    kernels[std::min(rows, 4) - 1](depth, block, a, a_stride, w, w_stride, columns, c, c_stride, accumulate);
-  }
+  in_pieces<8>(rows, [&](auto size, int first) {
+    multiply_rows<E, size>(depth, block, a + first * a_stride, a_stride, w, w_stride, columns, c + first * c_stride,
+                           c_stride, accumulate);
+  });
 }
 
 }  // namespace tinygpt::cpu

@@ -14,6 +14,7 @@
 
 #include <tinygpt/cpu/attention_blocks.hpp>
 #include <tinygpt/cpu/context.hpp>
+#include <tinygpt/ops/deferred.hpp>
 #include <tinygpt/ops/dropout.hpp>
 
 namespace tinygpt::cpu {
@@ -194,6 +195,7 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
   const std::int64_t blocks = (time + attention_block - 1) / attention_block;
+  constexpr bool in_pairs = per_word<E> == 2;  // else a panel's pairs are its rows
   ctx.reserve_scratch(attention_backward_scratch(head_dim, group, time));
 
   ctx.parallel_for(static_cast<int>(shape.batch * kv_heads), [&](int task, int thread) {
@@ -251,12 +253,12 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
           float* dq_panel = dq_panels + (g * blocks + i / attention_block) * panel;
           pack_panel_pairs(q_pairs, q_block, stride, rows, head_dim);
           pack_panel_pairs(dy_pairs, dy_block, y_stride, rows, head_dim);
-          if constexpr (per_word < E >> 1) {
+          if constexpr (in_pairs) {
             pack_panel_rows(q_rows, q_block, stride, rows, head_dim);
             pack_panel_rows(dy_rows, dy_block, y_stride, rows, head_dim);
           }
-          multiply_scores<E>(rows, keys, head_dim, per_word<E> > 1 ? q_rows : q_pairs, k_columns, scores, reach);
-          multiply_scores<E>(rows, keys, head_dim, per_word<E> > 1 ? dy_rows : dy_pairs, v_columns, slopes, reach);
+          multiply_scores<E>(rows, keys, head_dim, in_pairs ? q_rows : q_pairs, k_columns, scores, reach);
+          multiply_scores<E>(rows, keys, head_dim, in_pairs ? dy_rows : dy_pairs, v_columns, slopes, reach);
           if (dropout.mask) {
             mask_block(factors, dropout.mask, (b * query_heads + h) * dropout.width + i, j, dropout.width, rows);
           }
@@ -268,8 +270,8 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
                                          dk_panel, add, reach);
           multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_rows, slopes, rows), k_pairs, dq_panel,
                               j == 0 ? Accumulate::no : Accumulate::yes, reach);
-          if (i == j)
-            unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, scales);  // no later keys add to it
+          const bool last = i == j;  // no later keys add to these queries
+          if (last) unpack_panel(dqkv + q_offset, stride, dq_panel, rows, head_dim, scales);
         }
       }
       unpack_panel(dqkv + k_offset + j * stride, stride, dk_panel, keys, head_dim, scales);
@@ -278,34 +280,39 @@ void attention_backward(Workers& ctx, E* dqkv, const E* dy, const E* y, const fl
   });
 }
 
-/// Attention of new positions over a key/value cache, for decoding one sequence.
+/// Attention of new positions of each sequence over its key/value cache.
 ///
-///   y        (n, Hq, Dh)            rows are y_stride floats apart
-///   q        (n, Hq, Dh)            rows are q_stride floats apart; row r is position `position` + r
-///   k_cache  (positions, Hkv, Dh)   filled up to position + n - 1; later positions are not read
-///   v_cache  (positions, Hkv, Dh)
+///   y        (B, n, Hq, Dh)               n is shape.time
+///   qkv      (B, n, Hq + 2 Hkv, Dh)       row r of sequence b is position first_position(b) + r; queries are read
+///   k_cache  (B, positions, Hkv, Dh)      filled up to position first_position(b) + n - 1; of what is after them no
+///   v_cache  (B, positions, Hkv, Dh)      number counts
 ///
 /// Writes y (=): bit for bit what attention_forward writes for these positions of the whole sequence, without dropout.
-/// FLOPs 4 n position Hq Dh, bytes 8 position Hkv Dh. Runs on at most Hkv threads where n Hq / Hkv <= 64.
+/// FLOPs 4 B n position Hq Dh, bytes 8 B position Hkv Dh. Runs on at most B Hkv threads where n Hq / Hkv <= 64.
 template <class E>
-void attention_decode(Workers& ctx, E* y, std::int64_t y_stride, const E* q, std::int64_t q_stride,
-                      std::int64_t position, int n, const E* k_cache, const E* v_cache, int query_heads, int kv_heads,
-                      int head_dim) {
+void attention_decode(Workers& ctx, E* y, const E* qkv, FirstPosition first_position, const E* k_cache,
+                      const E* v_cache, std::int64_t positions, const AttentionShape& shape) {
   using namespace detail;
-  const int group = query_heads / kv_heads;
-  const std::int64_t stride = std::int64_t{kv_heads} * head_dim;
+  const int n = static_cast<int>(shape.time), kv_heads = shape.kv_heads, head_dim = shape.head_dim;
+  const int group = shape.query_heads / kv_heads;
+  const std::int64_t y_stride = std::int64_t{shape.query_heads} * head_dim, stride = std::int64_t{kv_heads} * head_dim;
+  const std::int64_t q_stride = y_stride + 2 * stride;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const std::int64_t panel = panel_floats(head_dim);
   ctx.reserve_scratch(attention_decode_scratch(head_dim));
 
   const int all_rows = n * group;  // row r is query r / group with head r % group of the key/value head
   const int row_blocks = (all_rows + attention_block - 1) / attention_block;
-  ctx.parallel_for(kv_heads * row_blocks, [&](int task, int thread) {
+  const bool in_place = n == 1 && group <= few_rows;  // too little work to pack keys and values for it
+  ctx.parallel_for(static_cast<int>(shape.batch) * kv_heads * row_blocks, [&](int task, int thread) {
     const int kv = task % kv_heads;
-    const int first = task / kv_heads * attention_block;
+    const int first = task / kv_heads % row_blocks * attention_block;
+    const std::int64_t b = task / kv_heads / row_blocks;
     const int rows = std::min(attention_block, all_rows - first);
-    const E* k = k_cache + std::int64_t{kv} * head_dim;
-    const E* v = v_cache + std::int64_t{kv} * head_dim;
+    const std::int64_t position = first_position(b);
+    const E* q = qkv + b * n * q_stride;
+    const E* k = k_cache + b * positions * stride + std::int64_t{kv} * head_dim;
+    const E* v = v_cache + b * positions * stride + std::int64_t{kv} * head_dim;
 
     float* k_columns = ctx.scratch(thread);
     float* v_pairs = k_columns + panel;
@@ -320,28 +327,41 @@ void attention_decode(Workers& ctx, E* y, std::int64_t y_stride, const E* q, std
     const auto head_offset = [&](int r) { return std::int64_t{kv * group + (first + r) % group} * head_dim; };
     const auto query = [&](int r) { return (first + r) / group; };
 
-    for (int r = 0; r < rows; ++r) {
+    for (int r = 0; !in_place && r < rows; ++r) {
       pack_panel_rows(q_rows + r * attention_block, q + query(r) * q_stride + head_offset(r), q_stride, 1, head_dim);
     }
     const std::int64_t end = position + query(rows - 1) + 1;
     for (std::int64_t j = 0; j < end; j += attention_block) {
       const int keys = static_cast<int>(std::min<std::int64_t>(attention_block, end - j));
-      pack_panel_columns(k_columns, k + j * stride, stride, keys, head_dim);
-      pack_panel_pairs(v_pairs, v + j * stride, stride, keys, head_dim);
       for (int r = 0; r < rows; ++r) {
         valid[r] =
             static_cast<int>(std::clamp<std::int64_t>(position + query(r) + 1 - j, 0, std::int64_t{attention_block}));
       }
-      multiply_scores<E>(rows, keys, head_dim, q_rows, k_columns, scores, Reach::all);
+      const Accumulate add = j == 0 ? Accumulate::no : Accumulate::yes;
+      if (in_place) {
+        for (int c = 0; c < keys; c += vector_width) {  // whole vectors of keys: what is not there yet does not count
+          const auto columns = static_cast<int>(std::min<std::int64_t>(vector_width, positions - j - c));
+          multiply_few_rows(rows, head_dim, attention_block, q + head_offset(0), head_dim, k + (j + c) * stride, stride,
+                            columns, scores + c, attention_block, Accumulate::no);
+        }
+      } else {
+        pack_panel_columns(k_columns, k + j * stride, stride, keys, head_dim);
+        pack_panel_pairs(v_pairs, v + j * stride, stride, keys, head_dim);
+        multiply_scores<E>(rows, keys, head_dim, q_rows, k_columns, scores, Reach::all);
+      }
       softmax_block(state, scores, rows, valid, scale, shrink);
       if (j != 0) scale_panel(y_panel, rows, head_dim, shrink);
-      multiply_weights<E>(rows, keys, head_dim, square_rows<E>(rounded_weights, scores, rows), v_pairs, y_panel,
-                          j == 0 ? Accumulate::no : Accumulate::yes, Reach::all);
+      const float* const weights = square_rows<E>(rounded_weights, scores, rows);
+      if (in_place) {
+        multiply_weights_in_place(rows, keys, head_dim, weights, v + j * stride, stride, y_panel, add);
+      } else {
+        multiply_weights<E>(rows, keys, head_dim, weights, v_pairs, y_panel, add, Reach::all);
+      }
     }
     for (int r = 0; r < rows; ++r) {
       const float inverse = 1.0f / state.sum[r];
-      unpack_panel(y + query(r) * y_stride + head_offset(r), y_stride, y_panel + r * attention_block, 1, head_dim,
-                   &inverse);
+      unpack_panel(y + (b * n + query(r)) * y_stride + head_offset(r), y_stride, y_panel + r * attention_block, 1,
+                   head_dim, &inverse);
     }
   });
 }

@@ -24,9 +24,9 @@ template <int D> void rotate(float* x, const float* angles, float direction) {
 template <class E, int Q, int KV, int D, class Cols, int N>
 void qkv(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
-         In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w,
-         In<E, Qkv<Q, KV, D>> b, In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm,
-         Tensor<const float, Ctx<N>, HeadDim<D>> rope_table, Deferred<int> first_position, double eps) {
+         In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
+         In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
+         FirstPosition first_position, double eps) {
   linear(ctx, y, x, w, b);
   if (!raw && !rope_table) return;
   const int T = x.template extent<Time>();
@@ -48,7 +48,7 @@ void qkv(BasicContext<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
           rstd.data()[i * (Q + KV) + h] = r;
           along(D, [&](Lanes lanes) { lanes.store(head, lanes.load(head) * broadcast(r) * lanes.load(weight)); });
         }
-        if (rope_table) detail::rotate<D>(head, rope_table.data() + (first_position() + i % T) * D, 1.0f);
+        if (rope_table) detail::rotate<D>(head, rope_table.data() + (first_position(i / T) + i % T) * D, 1.0f);
         along(D, [&](Lanes lanes) { lanes.store(in_place, lanes.load(head)); });
       }
     }

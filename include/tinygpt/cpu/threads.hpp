@@ -1,6 +1,7 @@
 // A pool of threads for short parallel loops: every operation of the cpu backend is one or a few of them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -8,7 +9,33 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__linux__)
+#  include <pthread.h>
+#  include <sched.h>
+#endif
+
 namespace tinygpt::cpu {
+
+/// The processors that this process may run on, by their numbers; empty where the system does not say.
+inline std::vector<int> allowed_processors() {
+  std::vector<int> allowed;
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) allowed.push_back(cpu);
+    }
+  }
+#endif
+  return allowed;
+}
+
+/// Threads that the process can run at once.
+inline int hardware_threads() {
+  const std::size_t allowed = allowed_processors().size();
+  return static_cast<int>(allowed > 0 ? allowed : std::max(1u, std::thread::hardware_concurrency()));
+}
 
 /// Persistent threads that take the iterations of a loop one by one. The calling thread works too, as thread 0.
 ///
@@ -16,12 +43,16 @@ namespace tinygpt::cpu {
 /// then sleeps, so that an idle pool costs nothing. A loop allocates nothing, and does not wait for workers that are
 /// still asleep: it is over when its iterations are.
 ///
+/// Where a pool has a thread for each processor, workers stay on theirs: woken up, they would else often begin on that
+/// of the thread which woke them. The calling thread is left alone.
+///
 /// One loop at a time: parallel_for must not be called from inside an iteration nor from two threads at once, and an
 /// iteration must not throw.
 class ThreadPool {
  public:
   explicit ThreadPool(int size) {
     for (int thread = 1; thread < size; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    if (allowed_processors().size() == static_cast<std::size_t>(size)) keep_in_place();
   }
 
   ThreadPool(const ThreadPool&) = delete;
@@ -66,6 +97,21 @@ class ThreadPool {
 
  private:
   static constexpr int spin_limit = 2000;
+
+  /// Each worker on a processor other than the calling thread's present one.
+  void keep_in_place() {
+#if defined(__linux__)
+    const int own = sched_getcpu();
+    std::size_t worker = 0;
+    for (const int processor : allowed_processors()) {
+      if (processor == own || worker == workers_.size()) continue;
+      cpu_set_t set;
+      CPU_ZERO(&set);
+      CPU_SET(processor, &set);
+      pthread_setaffinity_np(workers_[worker++].native_handle(), sizeof set, &set);  // it is no loss if this fails
+    }
+#endif
+  }
 
   static void pause() {
 #if defined(__x86_64__)

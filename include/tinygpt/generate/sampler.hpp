@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include <tinygpt/ops/random.hpp>
@@ -27,50 +26,62 @@ class Sampler {
  public:
   Sampler(const SampleOptions& options, int vocab)
       : options_(options),
-        ids_(static_cast<std::size_t>(options.vocab > 0 ? std::min(options.vocab, vocab) : vocab)),
-        weights_(ids_.size()) {}
+        size_(static_cast<std::size_t>(options.vocab > 0 ? std::min(options.vocab, vocab) : vocab)),
+        weights_(size_) {}
 
-  /// The token of draw number `draw`.
-  template <class E> std::int32_t operator()(std::span<const E> logits, std::uint64_t draw) {
-    // A bfloat16 is for keeping, and becomes a float to be compared.
-    using Number = std::conditional_t<std::is_floating_point_v<E>, E, float>;
-    const auto logit = [&](std::int32_t id) { return static_cast<Number>(logits[static_cast<std::size_t>(id)]); };
-    const auto likelier = [&](std::int32_t a, std::int32_t b) {
-      const Number x = logit(a), y = logit(b);
-      return x != y ? x > y : a < b;
-    };
-    std::iota(ids_.begin(), ids_.end(), 0);
-    if (options_.temperature == 0) return *std::min_element(ids_.begin(), ids_.end(), likelier);
-
-    std::size_t kept = ids_.size();
-    if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
-    const auto end = [&] { return ids_.begin() + static_cast<std::ptrdiff_t>(kept); };
-    if (kept < ids_.size() || options_.top_p < 1) std::partial_sort(ids_.begin(), end(), ids_.end(), likelier);
-
-    const auto top = static_cast<double>(logit(*std::min_element(ids_.begin(), end(), likelier)));
-    double sum = 0;
-    for (std::size_t i = 0; i < kept; ++i) {
-      sum += weights_[i] = std::exp((static_cast<double>(logit(ids_[i])) - top) / options_.temperature);
+  /// The token of draw number `draw` of a sequence, which draws with the seed + `sequence`.
+  template <class E>
+  std::int32_t operator()(std::span<const E> logits, std::uint64_t draw, std::uint64_t sequence = 0) {
+    const auto logit = [&](std::size_t id) { return static_cast<float>(logits[id]); };
+    std::size_t top = 0;
+    for (std::size_t id = 1; id < size_; ++id) {
+      if (logit(id) > logit(top)) top = id;
     }
+    if (options_.temperature == 0) return static_cast<std::int32_t>(top);
+
+    std::size_t kept = size_, in_order = 0;
+    if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
+    const bool ranked = kept < size_ || options_.top_p < 1;
+    if (ranked) {
+      ids_.resize(size_);
+      std::iota(ids_.begin(), ids_.end(), std::size_t{0});
+    }
+    const auto id_of = [&](std::size_t i) { return ranked ? ids_[i] : i; };
+    // Puts the likeliest `count` first, in their order; mostly they are few, and of the rest no order is asked.
+    const auto rank = [&](std::size_t count) {
+      const auto begin = ids_.begin();
+      std::partial_sort(
+          begin + static_cast<std::ptrdiff_t>(in_order), begin + static_cast<std::ptrdiff_t>(count), ids_.end(),
+          [&](std::size_t a, std::size_t b) { return logit(a) != logit(b) ? logit(a) > logit(b) : a < b; });
+      in_order = count;
+    };
+    if (kept < size_) rank(kept);
+
+    const auto slope = static_cast<float>(1 / options_.temperature);
+    for (std::size_t id = 0; id < size_; ++id) weights_[id] = std::exp((logit(id) - logit(top)) * slope);
+    double sum = 0;
+    for (std::size_t i = 0; i < kept; ++i) sum += weights_[id_of(i)];
     if (options_.top_p < 1) {
       double reached = 0;
       for (std::size_t i = 0; i < kept; ++i) {
-        reached += weights_[i];
+        if (i == in_order) rank(std::min(kept, std::max<std::size_t>(64, 8 * i)));
+        reached += weights_[id_of(i)];
         if (reached >= options_.top_p * sum) kept = i + 1, sum = reached;
       }
     }
-    double left = uniform(random_bits(options_.seed, Purpose::sampling, draw, 0)[0]) * sum;
+    double left = uniform(random_bits(options_.seed + sequence, Purpose::sampling, draw, 0)[0]) * sum;
     for (std::size_t i = 0; i + 1 < kept; ++i) {
-      left -= weights_[i];
-      if (left < 0) return ids_[i];
+      left -= weights_[id_of(i)];
+      if (left < 0) return static_cast<std::int32_t>(id_of(i));
     }
-    return ids_[kept - 1];
+    return static_cast<std::int32_t>(id_of(kept - 1));
   }
 
  private:
   SampleOptions options_;
-  std::vector<std::int32_t> ids_;
-  std::vector<double> weights_;
+  std::size_t size_;            ///< ids that may be taken
+  std::vector<float> weights_;  ///< e^((logit - largest) / temperature) of each id
+  std::vector<std::size_t> ids_;
 };
 
 }  // namespace tinygpt

@@ -26,7 +26,7 @@ template <int D, class E> HeadArray<E> heads_at(E* data, int first, int width, i
 
 template <class E, int D, Dropping dropping>
 void attend(Context<E>& ctx, HeadArray<E> y, float* lse, HeadArray<const E> q, HeadArray<const E> k,
-            HeadArray<const E> v, const AttentionShape& shape, Deferred<int> first_position, const Dropout& dropout) {
+            HeadArray<const E> v, const AttentionShape& shape, FirstPosition first_position, const Dropout& dropout) {
   const std::int64_t heads = std::int64_t{shape.sequences} * shape.query_heads;
   if constexpr (on_tensor_cores<E, D>) {
     using Cut = FlashForward<D, dropping>;
@@ -70,8 +70,8 @@ template <int Q, int KV, int D> AttentionShape attention_shape(int batch, int ti
 constexpr std::int64_t attention_backward_scratch(int batch, int time, int query_heads) {
   return std::int64_t{batch} * query_heads * statistics_rows(time) * std::int64_t{sizeof(QueryStatistics)};
 }
-constexpr std::int64_t decode_attention_scratch(int ctx, int query_heads, int kv_heads, int head_dim) {
-  return std::int64_t{query_heads} * decode_splits(ctx, query_heads, kv_heads) * ((head_dim + 3) / 2 * 8);
+constexpr std::int64_t decode_attention_scratch(int batch, int ctx, int query_heads, int kv_heads, int head_dim) {
+  return std::int64_t{batch} * query_heads * decode_splits(ctx, query_heads, kv_heads) * ((head_dim + 3) / 2 * 8);
 }
 
 /// FLOPs 2 B T (T + 1) Hq Dh; bytes: qkv and y once, keys and values again from the second-level cache.
@@ -122,30 +122,33 @@ void attention_backward(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q,
   }
 }
 
-/// Bytes of one new position: the cache up to it, once.
+/// Bytes of one new position of each sequence: its cache up to it, once.
 template <class E, int Q, int KV, int D, int N>
 void decode_attention(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
-                      Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
-                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, Deferred<int> first_position) {
-  const int T = qkv.template extent<Time>();
-  const auto shape = detail::attention_shape<Q, KV, D>(1, T);
+                      Tensor<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> keys,
+                      Out<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> values,
+                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, FirstPosition first_position) {
+  const int B = qkv.template extent<Batch>(), T = qkv.template extent<Time>();
+  const auto shape = detail::attention_shape<Q, KV, D>(B, T);
   if (T == 1) {
     constexpr int splits = decode_splits(N, Q, KV), heads = decode_heads(Q / KV);
-    static_assert(sizeof(SplitResult<D>) * Q * splits <= decode_attention_scratch(N, Q, KV, D));
-    auto* const results = static_cast<SplitResult<D>*>(ctx.scratch(decode_attention_scratch(N, Q, KV, D)));
-    const auto blocks = blocks_for(std::int64_t{splits} * KV * decode_blocks_per_group(Q / KV), 1);
+    static_assert(sizeof(SplitResult<D>) * Q * splits <= decode_attention_scratch(1, N, Q, KV, D));
+    auto* const results = static_cast<SplitResult<D>*>(ctx.scratch(decode_attention_scratch(B, N, Q, KV, D)));
+    const auto blocks = blocks_for(std::int64_t{B} * splits * KV * decode_blocks_per_group(Q / KV), 1);
     launch<decode_split<E, D, heads>>(
         Grid{blocks, decode_threads, sizeof(SplitResult<D>) * decode_warps * heads, ctx.stream()}, results, keys.data(),
-        values.data(), qkv.data(), shape, splits, first_position);
-    launch<decode_combine<E, D>>(Grid{Q, combine_threads, 0, ctx.stream()}, y.data(), results, splits, first_position);
+        values.data(), qkv.data(), shape, N, splits, first_position);
+    launch<decode_combine<E, D>>(Grid{blocks_for(std::int64_t{B} * Q, 1), combine_threads, 0, ctx.stream()}, y.data(),
+                                 results, Q, splits, first_position);
     return;
   }
   constexpr int kv_width = KvHeads<KV, D>::value, vec = head_vec<E, D>;
   launch<append_to_cache<E, vec>>(
-      Grid{blocks_for(std::int64_t{T} * (kv_width / vec), append_threads), append_threads, 0, ctx.stream()},
-      keys.data(), values.data(), qkv.data(), std::int64_t{qkv.width()}, std::int64_t{Q} * D, kv_width, T,
+      Grid{blocks_for(qkv.rows() * (kv_width / vec), append_threads), append_threads, 0, ctx.stream()}, keys.data(),
+      values.data(), qkv.data(), std::int64_t{qkv.width()}, std::int64_t{Q} * D, kv_width, qkv.rows(), T, N,
       first_position);
-  const HeadArray<const E> k{keys.data(), 0, kv_width}, v{values.data(), 0, kv_width};
+  const auto k = detail::heads_at<D>(read(keys).data(), 0, kv_width, N),
+             v = detail::heads_at<D>(read(values).data(), 0, kv_width, N);
   detail::attend<E, D, Dropping::no>(ctx, detail::heads_at<D>(y.data(), 0, y.width(), T), nullptr,
                                      detail::heads_at<D>(qkv.data(), 0, qkv.width(), T), k, v, shape, first_position,
                                      {});

@@ -1,4 +1,5 @@
-// Attention of one new position over a key/value cache. Twin of cpu/flash_attention.hpp's attention_decode.
+// Attention of one new position of each sequence over its key/value cache. Twin of cpu/flash_attention.hpp's
+// attention_decode.
 //
 // The cache is read once, by 16 bytes per lane, and nothing is computed twice: a few lanes share a position, a block
 // has up to four query heads that share their keys, and the context is cut into splits whose number depends on the
@@ -8,6 +9,7 @@
 #pragma once
 
 #include <tinygpt/gpu/attention_tile.cuh>
+#include <tinygpt/gpu/rows.cuh>
 
 namespace tinygpt::gpu {
 
@@ -62,12 +64,13 @@ template <class E, int D> struct DecodeCut {
   static constexpr int together = decode_threads / lanes;        ///< positions side by side in the block
 };
 
-/// Keys and values of the new position go into the cache; `results` [query head][split]. With one head four blocks share a
-/// multiprocessor; were ptxas not told, it would rather spill than have no more than four.
+/// Keys and values of the new position of each sequence go into its cache (positions, Hkv, D), which is followed by the
+/// next sequence's; `results` [sequence][query head][split]. With one head four blocks share a multiprocessor; were
+/// ptxas not told, it would rather spill than have no more than four.
 template <class E, int D, int Heads>
 __global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
-    decode_split(SplitResult<D>* results, E* keys, E* values, const E* qkv, AttentionShape shape, int splits,
-                 Deferred<int> first_position) {
+    decode_split(SplitResult<D>* results, E* keys, E* values, const E* qkv, AttentionShape shape, int positions,
+                 int splits, FirstPosition first_position) {
   using Cut = DecodeCut<E, D>;
   constexpr int vec = Cut::vec, lanes = Cut::lanes, unroll = Cut::unroll, numbers = Cut::numbers;
   struct Shared {
@@ -77,14 +80,16 @@ __global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
 
   const int blocks_per_group = (shape.group() + Heads - 1) / Heads;
   const int split = static_cast<int>(blockIdx.x) % splits, part = static_cast<int>(blockIdx.x) / splits;
-  const int kv = part / blocks_per_group, first_head = part % blocks_per_group * Heads;  // within the group
-  const int position = first_position(), seen = position + 1, each = decode_positions(seen, splits);
+  const int group = part / blocks_per_group, first_head = part % blocks_per_group * Heads;  // within the group
+  const int b = group / shape.kv_heads, kv = group % shape.kv_heads;
+  const int position = first_position(b), seen = position + 1, each = decode_positions(seen, splits);
   const int begin = split * each, end = min(seen, begin + each);
   const std::int64_t stride = std::int64_t{shape.kv_heads} * D;
-  const E* const new_key = qkv + (std::int64_t{shape.query_heads} + kv) * D;
+  const E* const queries = qkv + b * (std::int64_t{shape.query_heads} * D + 2 * stride);
+  const E* const new_key = queries + (std::int64_t{shape.query_heads} + kv) * D;
   const E* const new_value = new_key + stride;
-  E* const key_head = keys + std::int64_t{kv} * D;
-  E* const value_head = values + std::int64_t{kv} * D;
+  E* const key_head = keys + b * positions * stride + std::int64_t{kv} * D;
+  E* const value_head = values + b * positions * stride + std::int64_t{kv} * D;
   if (begin >= end) return;  // the whole block
 
   if (end == seen && first_head == 0) {
@@ -104,7 +109,7 @@ __global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
 #pragma unroll
     for (int i = 0; i < Cut::per_lane; ++i) {
       Vec<float, vec> x = {};
-      if (column(i) < D) x = to_float(load_vec<vec>(qkv + std::int64_t{head} * D + column(i)));
+      if (column(i) < D) x = to_float(load_vec<vec>(queries + std::int64_t{head} * D + column(i)));
 #pragma unroll
       for (int e = 0; e < vec; ++e) q[h][i * vec + e] = x[e] * (shape.scale * log2_of_e);
     }
@@ -182,7 +187,8 @@ __global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
       sum.total = fmaf(other.total, factor, sum.total);
       sum.sums[0] = fmaf(other.sums[d], factor, sum.sums[0]);
     }
-    SplitResult<D>& result = results[std::int64_t{kv * shape.group() + first_head + h} * splits + split];
+    SplitResult<D>& result =
+        results[(std::int64_t{b} * shape.query_heads + kv * shape.group() + first_head + h) * splits + split];
     result.sums[d] = sum.sums[0];
     if (d == 0) result.top = sum.top, result.total = sum.total;
   }
@@ -190,11 +196,12 @@ __global__ void __launch_bounds__(decode_threads, (Heads == 1 ? 4 : 1))
 
 inline constexpr int combine_threads = 64;
 
-/// y (Hq, D) of the splits that had work: a block per query head.
+/// y (B, Hq, D) of the splits that had work: a block per query head.
 template <class E, int D>
 __global__ void __launch_bounds__(combine_threads)
-    decode_combine(E* y, const SplitResult<D>* results, int splits, Deferred<int> first_position) {
-  const int seen = first_position() + 1, each = decode_positions(seen, splits), used = (seen + each - 1) / each;
+    decode_combine(E* y, const SplitResult<D>* results, int query_heads, int splits, FirstPosition first_position) {
+  const int seen = first_position(static_cast<int>(blockIdx.x) / query_heads) + 1,
+            each = decode_positions(seen, splits), used = (seen + each - 1) / each;
   const SplitResult<D>* const own = results + std::int64_t{blockIdx.x} * splits;
   float top = -INFINITY;
   for (int s = 0; s < used; ++s) top = fmaxf(top, own[s].top);
@@ -211,15 +218,17 @@ __global__ void __launch_bounds__(combine_threads)
 
 inline constexpr int append_threads = 256;
 
-/// Keys and values of several new positions go into the cache.
+/// Keys and values of several new positions of each sequence go into its cache, which holds `capacity` positions.
 template <class E, int N>
 __global__ void __launch_bounds__(append_threads)
     append_to_cache(E* keys, E* values, const E* qkv, std::int64_t token, std::int64_t key_offset, int kv_width,
-                    int positions, Deferred<int> first_position) {
+                    std::int64_t rows, int T, int capacity, FirstPosition first_position) {
   const std::int64_t steps = kv_width / N, i = global_thread();
-  if (i >= steps * positions) return;
-  const std::int64_t t = i / steps, column = i % steps * N, to = (first_position() + t) * kv_width + column;
-  const E* const from = qkv + t * token + key_offset + column;
+  const std::int64_t row = i / steps, column = i % steps * N;
+  if (row >= rows) return;
+  const Token place = token_of(row, T);
+  const std::int64_t to = (place.b * capacity + first_position(place.b) + place.t) * kv_width + column;
+  const E* const from = qkv + row * token + key_offset + column;
   store_vec(keys + to, load_vec<N>(from));
   store_vec(values + to, load_vec<N>(from + kv_width));
 }

@@ -16,7 +16,7 @@ inline constexpr int embed_threads = 256;
 template <class E, int C>
 __global__ void __launch_bounds__(embed_threads)
     embed_kernel(E* residual, const std::int32_t* tokens, const E* token_embedding, const E* position_embedding,
-                 Deferred<int> first_position, std::int64_t rows, int T, Dropout dropout) {
+                 FirstPosition first_position, std::int64_t rows, int T, Dropout dropout) {
   constexpr int n = row_vec<E, C>;
   const std::int64_t vector = global_thread(), row = vector / (C / n);
   if (row < rows) {
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(embed_threads)
     const Vec<E, n> word = load_vec<n>(token_embedding + std::int64_t{tokens[row]} * C + c);
     Vec<float, n> x = to_float(word);
     if (position_embedding != nullptr) {
-      const std::int64_t position = std::int64_t{first_position()} + token.t;
+      const std::int64_t position = std::int64_t{first_position(token.b)} + token.t;
       x = x + to_float(load_vec<n>(position_embedding + position * C + c));
     }
     if (mask) x = x * mask.factors<n>(mask.row(token.b, token.t), c, C);
@@ -148,11 +148,11 @@ __global__ void __launch_bounds__(embed_threads)
   }
 }
 
-/// residual[b, t] = dropout(token_embedding[tokens[b, t]] + position_embedding[first_position + t])
+/// residual[b, t] = dropout(token_embedding[tokens[b, t]] + position_embedding[first_position(b) + t])
 template <class E, int V, int C, int N>
 void embed(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, TokenIds tokens,
            Tensor<const E, Vocab<V>, Embd<C>> token_embedding, Tensor<const E, Ctx<N>, Embd<C>> position_embedding,
-           Deferred<int> first_position, Dropout dropout) {
+           FirstPosition first_position, Dropout dropout) {
   const std::int64_t rows = tokens.size();
   launch<embed_kernel<E, C>>(
       Grid{blocks_for(rows * (C / row_vec<E, C>), embed_threads), embed_threads, 0, ctx.stream()}, residual.data(),

@@ -33,11 +33,12 @@ template <int D, Dropping dropping> struct FlashForward {
   };
 };
 
-/// y and lse (null where nobody wants it) of queries at positions first_position + i, over keys at [0, that position].
+/// y and lse (null where nobody wants it) of queries at positions first_position(b) + i, over keys at [0, that
+/// position].
 template <int D, Dropping dropping>
 __global__ void __launch_bounds__(flash_threads, 2)
     flash_forward(HeadArray<bfloat16> y, float* lse, HeadArray<const bfloat16> q, HeadArray<const bfloat16> k,
-                  HeadArray<const bfloat16> v, AttentionShape shape, Deferred<int> first_position, Dropout dropout) {
+                  HeadArray<const bfloat16> v, AttentionShape shape, FirstPosition first_position, Dropout dropout) {
   using Cut = FlashForward<D, dropping>;
   constexpr int width = Cut::width, row_tiles = Cut::row_tiles, keys = Cut::keys;
   auto& shared = shared_memory<typename Cut::Shared>();
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(flash_threads, 2)
   const BlockPlace place(gridDim.x - 1 - blockIdx.x, shape.sequences, shape.query_heads);  // the longest work first
   const int tile = place.tile, b = place.sequence, h = place.head, kv = h / shape.group();
   const int g = lane_id() / 4, t = lane_id() % 4;
-  const int first = first_position();
+  const int first = first_position(b);
   const int row0 = tile * Cut::queries + warp_id() * 16 * row_tiles;  // of this warp
   const int seen = first + min(shape.queries, (tile + 1) * Cut::queries);
   const auto k_head = k.template head<D>(b, kv, seen), v_head = v.template head<D>(b, kv, seen);

@@ -106,7 +106,7 @@ template <int D> struct PlainForwardShared {
 template <class E, int D, Dropping dropping>
 __global__ void __launch_bounds__(plain_threads, 1)
     plain_forward(HeadArray<E> y, float* lse, HeadArray<const E> q, HeadArray<const E> k, HeadArray<const E> v,
-                  AttentionShape shape, Deferred<int> first_position, Dropout dropout) {
+                  AttentionShape shape, FirstPosition first_position, Dropout dropout) {
   constexpr int queries = plain_forward_cut<D>().rows, keys = plain_forward_cut<D>().columns;
   constexpr int R = queries / plain_side, C = keys / plain_side, columns = padded_head<D> / plain_side;
   auto& shared = shared_memory<PlainForwardShared<D>>();
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(plain_threads, 1)
   const BlockPlace place(gridDim.x - 1 - blockIdx.x, shape.sequences, shape.query_heads);  // the longest work first
   const int tile = place.tile, b = place.sequence, h = place.head, kv = h / shape.group();
   const int tx = static_cast<int>(threadIdx.x) % plain_side, ty = static_cast<int>(threadIdx.x) / plain_side;
-  const int first = first_position(), row0 = tile * queries;
+  const int first = first_position(b), row0 = tile * queries;
   const int seen = first + min(shape.queries, row0 + queries);
   const auto k_head = k.template head<D>(b, kv, seen), v_head = v.template head<D>(b, kv, seen);
   const WeightsMask mask(dropout, static_cast<std::int64_t>(b) * shape.query_heads + h);

@@ -35,9 +35,9 @@ constexpr std::int64_t train_workspace(const Config& c, int batch, int time) {
   return scratch + beside_scratch;
 }
 
-/// What it wants for generation.
-constexpr std::int64_t generate_workspace(const Config& c) {
-  return decode_attention_scratch(c.ctx, c.query_heads, c.kv_heads, c.head_dim) + beside_scratch;
+/// What it wants for generating `batch` sequences at once.
+constexpr std::int64_t generate_workspace(const Config& c, int batch) {
+  return decode_attention_scratch(batch, c.ctx, c.query_heads, c.kv_heads, c.head_dim) + beside_scratch;
 }
 
 }  // namespace tinygpt::gpu

@@ -13,7 +13,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
          In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope_table,
-         Deferred<int> first_position, double eps) {
+         FirstPosition first_position, double eps) {
   linear(ctx, raw ? raw : y, x, w, b);
   qkv_rows(ctx, y, raw, rstd, q_norm, k_norm, rope_table, first_position, eps);
 }

@@ -77,7 +77,7 @@ enum class Raw { none, kept };
 template <Raw R, class E, int Q, int KV, int D>
 __global__ void __launch_bounds__(head_threads)
     qkv_rows_kernel(E* y, const E* raw, float* rstd, const E* q_norm, const E* k_norm, const float* rope,
-                    Deferred<int> first_position, float direction, std::int64_t rows, int T, float eps) {
+                    FirstPosition first_position, float direction, std::int64_t rows, int T, float eps) {
   using Head = HeadLanes<E, D>;
   constexpr int heads = R == Raw::kept ? Q + 2 * KV : Q + KV;
   const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * Head::heads + Head::head();
@@ -113,7 +113,8 @@ __global__ void __launch_bounds__(head_threads)
   }
   if (working) {
     if (rope != nullptr && h < Q + KV) {
-      const std::int64_t position = std::int64_t{first_position()} + token_of(row, T).t;
+      const Token token = token_of(row, T);
+      const std::int64_t position = std::int64_t{first_position(token.b)} + token.t;
       x.rotate(rope + position * D, direction);
     }
     x.store(y + at);
@@ -217,7 +218,7 @@ template <class E, int Q, int KV, int D, int N>
 void qkv_rows(Context<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
               In<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<float, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
               In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const float, Ctx<N>, HeadDim<D>> rope,
-              Deferred<int> first_position, double eps) {
+              FirstPosition first_position, double eps) {
   const auto start = [&](auto kind, int heads) {
     launch<qkv_rows_kernel<decltype(kind)::value, E, Q, KV, D>>(
         Grid{blocks_for(y.rows() * heads, HeadLanes<E, D>::heads), head_threads, 0, ctx.stream()}, y.data(), raw.data(),
@@ -259,7 +260,7 @@ void qkv_rows_backward(Context<E>& ctx, Out<float, HeadDim<D>> d_q_norm, Out<flo
   } else if (rope) {
     launch<qkv_rows_kernel<Raw::none, E, Q, KV, D>>(
         Grid{blocks_for(rows * (Q + KV), HeadLanes<E, D>::heads), head_threads, 0, ctx.stream()}, d_qkv.data(), nullptr,
-        nullptr, nullptr, nullptr, rope.data(), Deferred<int>(0), -1.0f, rows, T, 0.0f);
+        nullptr, nullptr, nullptr, rope.data(), FirstPosition(0), -1.0f, rows, T, 0.0f);
   }
 }
 

@@ -100,7 +100,7 @@ class ActivationPlan {
       add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width(), e);
       phase_ends();
     }
-    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n, storage) : 1) * c.vocab, e);
+    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n, storage) : batch) * c.vocab, e);
     phase_ends();
     end_ = end;
   }
@@ -121,6 +121,12 @@ class ActivationPlan {
   std::int64_t end_ = 0;
   Recompute recompute_;
 };
+
+/// What generating `batch` sequences at once needs: to read a prompt as long as the context, or one token of each.
+constexpr ActivationPlan generation_plan(const Config& c, std::int64_t batch, Storage storage = {}) {
+  const std::int64_t tokens = std::max<std::int64_t>(c.ctx, batch), each = (tokens + batch - 1) / batch;
+  return {c, batch, each, ActivationPlan::For::inference, Recompute::none, storage};
+}
 
 /// Typed views of the activations of a batch (B, T) in one arena of plan.bytes() bytes: E is the type of elements, S of
 /// statistics and losses.

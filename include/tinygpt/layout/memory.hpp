@@ -29,12 +29,12 @@ struct TrainMemory {
   }
 };
 
-/// What generating from one prompt holds, in bytes.
+/// What generating holds, in bytes.
 struct GenerateMemory {
   std::int64_t weights = 0;
-  std::int64_t cache = 0;        ///< keys and values of a full context
+  std::int64_t cache = 0;  ///< keys and values of a full context, for each of the sequences that are generated at once
   std::int64_t activations = 0;  ///< of a full context
-  std::int64_t sampling = 0;     ///< an id and a weight for each token of the vocabulary
+  std::int64_t sampling = 0;     ///< logits, and a weight and an id for each token of the vocabulary
   std::int64_t workspace = 0;    ///< of the backend's threads and operations: cpu::generate_workspace
 
   constexpr std::int64_t total() const { return weights + cache + activations + sampling + workspace; }
@@ -62,22 +62,23 @@ constexpr std::int64_t kv_cache_bytes(const Config& c, Precision precision = flo
   return 2LL * c.layers * c.ctx * c.kv_width() * storage_of(precision).element;
 }
 
-constexpr GenerateMemory generate_memory(const Config& c, Precision precision = float32) {
+constexpr GenerateMemory generate_memory(const Config& c, Precision precision = float32, Batch<> batch = Batch{1}) {
   const Storage storage = storage_of(precision);
-  const auto purpose = ActivationPlan::For::inference;
   return {.weights = storage.element * ParamTable(c).arena_size(),
-          .cache = kv_cache_bytes(c, precision),
-          .activations = ActivationPlan(c, 1, c.ctx, purpose, Recompute::none, storage).bytes(),
-          .sampling = c.vocab * static_cast<std::int64_t>(sizeof(std::int32_t) + sizeof(double))};
+          .cache = batch.size * kv_cache_bytes(c, precision),
+          .activations = generation_plan(c, batch.size, storage).bytes(),
+          .sampling = c.vocab *
+                      (batch.size * storage.element + static_cast<std::int64_t>(sizeof(float) + sizeof(std::size_t)))};
 }
 
-/// Bytes to train on batches of B x T tokens, and to generate; without the backend's workspace, some MiB.
+/// Bytes to train on batches of B x T tokens, and to generate B sequences at once; without the backend's workspace,
+/// some MiB.
 constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time, Precision precision = float32,
                                    Recompute recompute = Recompute::none) {
   return train_memory(c, batch, time, precision, recompute).total();
 }
-constexpr std::int64_t generate_bytes(const Config& c, Precision precision = float32) {
-  return generate_memory(c, precision).total();
+constexpr std::int64_t generate_bytes(const Config& c, Precision precision = float32, Batch<> batch = Batch{1}) {
+  return generate_memory(c, precision, batch).total();
 }
 
 template <Architecture M>
@@ -89,8 +90,9 @@ template <Architecture M>
 constexpr std::int64_t train_bytes(Batch<> batch, Precision precision, Recompute recompute = Recompute::none) {
   return train_bytes(M::config, batch, Time{M::config.ctx}, precision, recompute);
 }
-template <Architecture M> constexpr std::int64_t generate_bytes(Precision precision = float32) {
-  return generate_bytes(M::config, precision);
+template <Architecture M>
+constexpr std::int64_t generate_bytes(Precision precision = float32, Batch<> batch = Batch{1}) {
+  return generate_bytes(M::config, precision, batch);
 }
 
 /// Does the model train within a budget of bytes? Said as to train_bytes:

@@ -13,7 +13,7 @@
 // Pointers and views are into the backend's memory; operations run in the order of their calls, perhaps later.
 //
 //   embed            (residual; tokens, token_embedding, position_embedding, first_position, dropout)
-//                      residual = dropout(token_embedding[tokens] + position_embedding[first_position + t])
+//                      residual = dropout(token_embedding[tokens] + position_embedding[first_position(b) + t])
 //   embed_backward   (d_token_embedding, d_position_embedding; d_residual, tokens, dropout)
 //
 //   norm             (normed, mean, rstd; residual, weight, bias, eps)
@@ -38,7 +38,7 @@
 //   attention        (y, lse; qkv, dropout)               causal grouped-query attention
 //   attention_backward (d_qkv; d_y, y, lse, qkv, dropout)
 //   decode_attention (y, keys, values; qkv, first_position)
-//                      appends the new positions to the cache, then attends over all of it
+//                      appends the new positions of each sequence to its cache, then attends over all of it
 //
 //   loss_head        (loss, losses, logits; x, weight, bias, targets, scale)
 //                      losses = cross-entropy of each target, 0 where ignored; loss += scale * sum of losses
@@ -108,7 +108,7 @@ concept Backend =
              Tensor<E, Batch<dyn>, Time<dyn>, QkvRows> heads, Tensor<E, Batch<dyn>, Time<dyn>, QueryHeads<2, 2>> y,
              Tensor<S, Batch<dyn>, Time<dyn>, PerHead<2>> lse, Tensor<S, Batch<dyn>, Time<dyn>, PerHead<3>> qk_rstd,
              Tensor<E, Batch<dyn>, Time<dyn>, FfnRows> pre, Tensor<E, Batch<dyn>, Time<dyn>, Ffn<8>> hidden,
-             Tensor<E, Time<dyn>, V> logits, Tensor<E, P, KvHeads<1, 2>> cache, Tensor<S, P, D> table,
+             Tensor<E, Time<dyn>, V> logits, Tensor<E, Batch<dyn>, P, KvHeads<1, 2>> cache, Tensor<S, P, D> table,
              // weights
              Tensor<E, V, C> embedding, Tensor<E, P, C> positions, Tensor<E, C> vector, Tensor<E, V> v_bias,
              Tensor<E, QkvRows, C> qkv_w, Tensor<E, QkvRows> qkv_b, Tensor<E, D> qk_w, Tensor<E, FfnRows, C> ffn_w,
@@ -118,7 +118,7 @@ concept Backend =
              Tensor<S, QkvRows, C> d_qkv_w, Tensor<S, QkvRows> d_qkv_b, Tensor<S, D> d_qk_w,
              Tensor<S, FfnRows, C> d_ffn_w, Tensor<S, FfnRows> d_ffn_b, Tensor<S, C, Ffn<8>> d_out_w,
              //
-             TokenIds ids, Dropout dropout, Deferred<int> first, S* loss, double* norm_of_gradient, std::span<E> elements,
+             TokenIds ids, Dropout dropout, FirstPosition first, S* loss, double* norm_of_gradient, std::span<E> elements,
              std::span<S> sums, const AdamW* hyper, std::int64_t* updates, std::int32_t* place,
              std::span<std::int32_t> host, typename Context::template Later<double> later,
              typename Context::Recording recording) {

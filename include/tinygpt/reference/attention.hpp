@@ -99,25 +99,31 @@ void attention_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV,
   }
 }
 
-/// Appends the keys and values of the new positions [first_position, first_position + T) to the cache of one sequence
-/// (B = 1), then attends over positions [0, first_position + T).
+/// Appends the keys and values of the new positions [first_position(b), first_position(b) + T) of each sequence to its
+/// cache, then attends over positions [0, first_position(b) + T).
 template <class E, int Q, int KV, int D, int N>
 void decode_attention(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, QueryHeads<Q, D>> y,
-                      Tensor<E, Ctx<N>, KvHeads<KV, D>> keys, Out<E, Ctx<N>, KvHeads<KV, D>> values,
-                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv,
-                      Deferred<int> first_position) {
-  const int T = qkv.template extent<Time>(), first = first_position(), seen = first + T;
+                      Tensor<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> keys,
+                      Out<E, Batch<dyn>, Ctx<N>, KvHeads<KV, D>> values,
+                      Tensor<const E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> qkv, FirstPosition first_position) {
+  const int B = qkv.template extent<Batch>(), T = qkv.template extent<Time>();
   const E scale = E(1 / std::sqrt(static_cast<double>(D)));
-  for (int t = 0; t < T; ++t) {
-    for (int i = 0; i < KV * D; ++i) {
-      keys.data()[(first + t) * KV * D + i] = qkv.data()[t * qkv.width() + Q * D + i];
-      values.data()[(first + t) * KV * D + i] = qkv.data()[t * qkv.width() + (Q + KV) * D + i];
+  for (int b = 0; b < B; ++b) {
+    const int first = first_position(b), seen = first + T;
+    const Tensor<E, Ctx<N>, KvHeads<KV, D>> own_keys(keys.data() + std::int64_t{b} * N * KV * D),
+        own_values(values.data() + std::int64_t{b} * N * KV * D);
+    for (int t = 0; t < T; ++t) {
+      const E* const key = qkv.data() + (std::int64_t{b} * T + t) * qkv.width() + Q * D;
+      for (int i = 0; i < KV * D; ++i) {
+        own_keys.data()[(first + t) * KV * D + i] = key[i];
+        own_values.data()[(first + t) * KV * D + i] = key[KV * D + i];
+      }
     }
-  }
-  for (int h = 0; h < Q; ++h) {
-    const std::int64_t column = std::int64_t{h / (Q / KV)} * D;
-    const auto k = matrix(keys).block(0, column, seen, D), v = matrix(values).block(0, column, seen, D);
-    head(y, 0, h) = causal_weights<E>(head(qkv, 0, h), k, scale, nullptr, 0, first) * v;
+    for (int h = 0; h < Q; ++h) {
+      const std::int64_t column = std::int64_t{h / (Q / KV)} * D;
+      const auto k = matrix(own_keys).block(0, column, seen, D), v = matrix(own_values).block(0, column, seen, D);
+      head(y, b, h) = causal_weights<E>(head(qkv, b, h), k, scale, nullptr, 0, first) * v;
+    }
   }
 }
 

@@ -26,7 +26,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
          Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> raw, Out<E, Batch<dyn>, Time<dyn>, PerHead<Q + KV>> rstd,
          In<E, Batch<dyn>, Time<dyn>, Cols> x, Tensor<const E, Qkv<Q, KV, D>, Cols> w, In<E, Qkv<Q, KV, D>> b,
          In<E, HeadDim<D>> q_norm, In<E, HeadDim<D>> k_norm, Tensor<const E, Ctx<N>, HeadDim<D>> rope,
-         Deferred<int> first_position, double eps) {
+         FirstPosition first_position, double eps) {
   using std::sqrt;
   linear(ctx, y, x, w, b);
   if (raw) matrix(raw) = matrix(y);
@@ -42,7 +42,7 @@ void qkv(Context<E>& ctx, Out<E, Batch<dyn>, Time<dyn>, Qkv<Q, KV, D>> y,
         rstd.data()[i * (Q + KV) + h] = r;
         for (int d = 0; d < D; ++d) head[d] = head[d] * r * weight[d];
       }
-      if (rope) rotate(head, rope.data() + (first_position() + i % T) * D, D, 1);
+      if (rope) rotate(head, rope.data() + (first_position(i / T) + i % T) * D, D, 1);
     }
   }
 }

@@ -28,7 +28,7 @@ struct DropoutPlan {
 /// One layer from its first norm's output to the output of the nonlinearity; `attend` turns act.qkv(l) into act.attn(l).
 template <Architecture M, class Context, class E, class S, class Attend>
 void layer_through(Context& ctx, const Params<M, const E>& w, const Activations<M, E, S>& act, int l,
-                   Deferred<int> first_position, const DropoutPlan& dropout, Attend&& attend) {
+                   FirstPosition first_position, const DropoutPlan& dropout, Attend&& attend) {
   constexpr NormKind norm_kind = M::config.norm;
   const int n1 = 2 * l, n2 = n1 + 1;
   qkv(ctx, act.qkv(l), act.qk_raw(l), act.qk_rstd(l), act.normed(n1), w.qkv_weight(l), w.qkv_bias(l),
@@ -45,7 +45,7 @@ void layer_through(Context& ctx, const Params<M, const E>& w, const Activations<
 /// is called per layer: attention within the batch, or over a cache.
 template <Architecture M, class Context, class E, class S, class Attend>
 void forward_through(Context& ctx, const Params<M, const E>& w, const Activations<M, E, S>& act, TokenIds tokens,
-                     Deferred<int> first_position, const DropoutPlan& dropout, Attend&& attend) {
+                     FirstPosition first_position, const DropoutPlan& dropout, Attend&& attend) {
   constexpr NormKind norm_kind = M::config.norm;
   constexpr int L = M::config.layers;
 

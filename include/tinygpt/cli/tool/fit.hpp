@@ -22,8 +22,8 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
   add_number<int>(app, "--context", "Train at this context", "the preset's",
                   Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
                   [&](int n) { flags.context = n; });
-  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it", config_text::precisions,
-                        [&](Precision p) { flags.precision = p; });
+  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it",
+                        config_text::precisions, [&](Precision p) { flags.precision = p; });
   add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
                       [&](BackendKind b) { flags.backend = b; });
   add_text(app, "--family", "Only presets of this family", "F", flags.family);
