@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <tinygpt/io/dataset.hpp>
-#include <tinygpt/io/in_parallel.hpp>
+#include <tinygpt/in_parallel.hpp>
 
 namespace tinygpt {
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <tinygpt/data/mapped_file.hpp>
-#include <tinygpt/io/in_parallel.hpp>
+#include <tinygpt/in_parallel.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 

@@ -1,4 +1,4 @@
-// Independent pieces of work on several threads, for reading what is larger than one thread reads well.
+// Independent pieces of work on several threads, where no backend is: reading large files, drawing first weights.
 #pragma once
 
 #include <atomic>
