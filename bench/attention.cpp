@@ -88,8 +88,8 @@ void decode(benchmark::State& state) {
   const std::vector<float> k = fill(s.time * s.kv_heads * s.head_dim), v = k, q = fill(width);
   std::vector<float> y(q.size());
   for (auto _ : state) {
-    attention_decode(context(state.range(1)), y.data(), width, q.data(), width, s.time - 1, 1, k.data(), v.data(),
-                     s.query_heads, s.kv_heads, s.head_dim);
+    attention_decode(context(state.range(1)), y.data(), q.data(), static_cast<int>(s.time) - 1, k.data(), v.data(),
+                     s.time, {1, 1, s.query_heads, s.kv_heads, s.head_dim});
   }
   label(state, s, 4.0 * static_cast<double>(s.time * width));
   state.SetBytesProcessed(state.iterations() * 2 * static_cast<std::int64_t>(k.size() * sizeof(float)));

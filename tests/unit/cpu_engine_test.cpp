@@ -170,6 +170,42 @@ TEST_CASE("Thousands of short loops in a row, with and without sleep between the
   CHECK(total == 5000 * 21 + 7 * std::int64_t{5000} * 4999 / 2);
 }
 
+#if defined(__linux__)
+TEST_CASE("A pool has a thread for each processor that may be used; workers stay on theirs, the caller goes free") {
+  const std::vector<int> allowed = allowed_processors();
+  REQUIRE(!allowed.empty());
+  Workers all;
+  CHECK(all.threads() == static_cast<int>(allowed.size()));
+  CHECK(allowed_processors() == allowed);  // the caller's own
+  std::vector<std::vector<int>> seen(allowed.size());
+  for (int loop = 0; loop < 50; ++loop) {
+    all.parallel_for(64, [&](int, int thread) {
+      seen[static_cast<std::size_t>(thread)].push_back(sched_getcpu());
+      const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(5);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+    });
+  }
+  for (std::size_t thread = 1; thread < seen.size(); ++thread) {
+    CHECK(std::count(seen[thread].begin(), seen[thread].end(), seen[thread].empty() ? 0 : seen[thread][0]) ==
+          static_cast<std::ptrdiff_t>(seen[thread].size()));
+  }
+
+  int counted = 0, threads = 0;
+  std::thread restricted([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(allowed.back(), &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) return;
+    counted = hardware_threads();
+    threads = Workers().threads();
+  });
+  restricted.join();
+  CHECK(counted == 1);
+  CHECK(threads == 1);
+}
+#endif
+
 TEST_CASE("Scratch memory is aligned, each thread's own, and grows when asked") {
   Context ctx{2};
   for (int grow = 0; grow < 2; ++grow) {
