@@ -43,28 +43,29 @@ inline double measure_peak(cpu::Context& ctx) {
   return 2.0 * chains * cpu::vector_width * static_cast<double>(steps) * ctx.threads() / seconds;
 }
 
-/// Bytes per second that all threads together read of memory: an array of 1 GiB, far larger than any cache, each vector
-/// of it once.
-inline double measure_read_bandwidth(cpu::Workers& ctx) {
-  constexpr std::int64_t bytes = std::int64_t{1} << 30, parts = 512, floats = bytes / 4 / parts;
+/// All threads together read an array, each vector of it once, but for less than 256 KiB at its end.
+inline void read_once(cpu::Workers& ctx, const float* memory, std::int64_t floats) {
+  constexpr std::int64_t part_floats = 1 << 16;
   constexpr int chains = 8;
-  static_assert(floats % (chains * cpu::vector_width) == 0);
-  Arena<float> memory(bytes / 4);  // on huge pages, as weights are
-  const double seconds = best_seconds(8, [&] {
-    ctx.parallel_for(parts, [&](int part, int) {
-      const float* p = memory.data() + part * floats;
-      cpu::Floats sums[chains] = {};
-      for (std::int64_t i = 0; i < floats; i += chains * cpu::vector_width) {
-        cpu::unroll<chains>([&](auto c) __attribute__((always_inline)) {
-          sums[c] = sums[c] + cpu::load(p + i + c * cpu::vector_width);
-        });
-      }
-      cpu::unroll<chains>([&](auto c) { sums[0] = sums[0] + sums[c]; });
-      volatile float sink = cpu::sum(sums[0]);
-      static_cast<void>(sink);
-    });
+  ctx.parallel_for(static_cast<int>(floats / part_floats), [&](int part, int) {
+    const float* p = memory + part * part_floats;
+    cpu::Floats sums[chains] = {};
+    for (std::int64_t i = 0; i < part_floats; i += chains * cpu::vector_width) {
+      cpu::unroll<chains>([&](auto c) __attribute__((always_inline)) {
+        sums[c] = sums[c] + cpu::load(p + i + c * cpu::vector_width);
+      });
+    }
+    cpu::unroll<chains>([&](auto c) { sums[0] = sums[0] + sums[c]; });
+    volatile float sink = cpu::sum(sums[0]);
+    static_cast<void>(sink);
   });
-  return static_cast<double>(bytes) / seconds;
+}
+
+/// Bytes per second that all threads together read of memory: an array of 1 GiB, far larger than any cache.
+inline double measure_read_bandwidth(cpu::Workers& ctx) {
+  constexpr std::int64_t bytes = std::int64_t{1} << 30;
+  const Arena<float> memory(bytes / 4);  // on huge pages, as weights are
+  return static_cast<double>(bytes) / best_seconds(8, [&] { read_once(ctx, memory.data(), memory.size()); });
 }
 
 }  // namespace tinygpt::bench

@@ -26,6 +26,8 @@
 #include <tinygpt/presets/gpt2.hpp>
 #include <tinygpt/tinygpt.hpp>
 
+#include "../peak.hpp"
+
 namespace tinygpt::bench {
 
 /// What is trained for a preset: itself; GPT-2 on windows of 256 tokens, as llm.c's published figures are.
@@ -71,20 +73,23 @@ inline void read_flags(int argc, char** argv) {
   }
 }
 
+inline double median(std::vector<double> numbers) {
+  std::sort(numbers.begin(), numbers.end());
+  const std::size_t n = numbers.size();
+  return (numbers[n / 2] + numbers[(n - 1) / 2]) / 2;
+}
+
 /// Times of the iterations, of which the median is told.
 class Times {
  public:
-  template <class F> void add(F&& f) {
+  /// The seconds that f took.
+  template <class F> double add(F&& f) {
     const auto begin = std::chrono::steady_clock::now();
     f();
     seconds_.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    return seconds_.back();
   }
-  double median() const {
-    std::vector<double> sorted = seconds_;
-    std::sort(sorted.begin(), sorted.end());
-    const std::size_t n = sorted.size();
-    return (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
-  }
+  double median() const { return bench::median(seconds_); }
   double fastest() const { return *std::min_element(seconds_.begin(), seconds_.end()); }
 
  private:
@@ -222,6 +227,17 @@ template <Architecture M, class E> class Model {
   std::span<const E> decode(std::span<const std::int32_t> tokens, int first) {
     return generator_.decode(tokens, first);
   }
+  /// Seconds in which the weights are read, and nothing is done with them: the median of some readings.
+  double reading() const {
+    Times times;
+    for (int i = 0; i < 9; ++i) {
+      times.add([&] {
+        read_once(context<E>(), reinterpret_cast<const float*>(weights_.data()),
+                  weights_.size() / (sizeof(float) / sizeof(E)));
+      });
+    }
+    return times.median();
+  }
   /// As many tokens after each prompt, the likeliest.
   void write(const std::vector<std::vector<std::int32_t>>& prompts, int length) {
     generator_.generate(prompts, length, {.temperature = 0}, [](std::size_t, std::int32_t) { return true; });
@@ -253,14 +269,20 @@ template <Architecture M, class E> void decode(benchmark::State& state) {
     }
   };
   write();
+  // Neighbours take a part of the memory's bandwidth, which changes from second to second: so it is measured beside.
   Times times;
-  for (auto _ : state) times.add(write);
+  std::vector<double> shares;
+  for (auto _ : state) {
+    const double before = model.reading(), seconds = times.add(write);
+    shares.push_back(length * (before + model.reading()) / 2 / seconds);
+  }
   tell(state, times, length);
   // Each token reads all weights once, but of the positions a single row; with a tied head, the embedding is the head.
   const std::int64_t positions = M::config.positions == learned ? std::int64_t{M::config.ctx} * M::config.embd : 0;
   const double bytes = static_cast<double>(M::param_count - positions) * sizeof(E);
   state.counters["weight_bytes"] = bytes;
   state.counters["weights_B/s"] = bytes * length / times.median();
+  state.counters["of_reading"] = median(shares) * bytes / static_cast<double>(M::param_count * sizeof(E));
 }
 
 /// The same of --batch sequences at once.

@@ -156,7 +156,7 @@ class Run:
         result = self.benchmark(f"tinygpt-bench-cpu-{preset}", f"--benchmark_filter=^{what}/{precision}/", *flags)[0]
         self.keep(row, "tinygpt", precision, round_, {
             "seconds": result["median_s"], "fastest": result["fastest_s"], "tokens": result["tokens"],
-            **{k: result[k] for k in ("FLOP/s", "of_gemm", "loss", "params", "weights_B/s", "weight_bytes") if k in result}})
+            **{k: result[k] for k in ("FLOP/s", "of_gemm", "loss", "params", "weights_B/s", "weight_bytes", "of_reading") if k in result}})
 
     def theirs(self, row, what, preset, way, round_, *flags):
         command = [self.a.python, TORCH, what, "--preset", preset, "--way", way, *flags]
@@ -294,7 +294,12 @@ class Run:
                 precision = way.split("-")[0]
                 weight_bytes = next((m["weight_bytes"] for m in self.measured
                                      if (m["row"], m["way"]) == (row, precision) and "weight_bytes" in m), 0)
-                rate, limit = weight_bytes * tokens / seconds, self.machine.get("read_memory", 0.0)
+                # The memory's bandwidth changes with the neighbours' work, so it is the one measured beside each of ours.
+                beside = [m["weights_B/s"] / m["of_reading"] for m in self.measured
+                          if (m["row"], m["side"], m["way"]) == (row, "tinygpt", precision)]
+                rate, limit = weight_bytes * tokens / seconds, statistics.median(beside)
+                if side == "tinygpt":
+                    limit = rate / statistics.median(m["of_reading"] for m in of_way)
             # Like beside like: PyTorch's fastest way of this precision.
             alike = [s for (other, w), (s, _) in medians.items() if other == "PyTorch" and w.split("-")[0] == way]
             said = ""
