@@ -174,6 +174,24 @@ TEST_CASE("Thousands of short loops in a row, with and without sleep between the
 TEST_CASE("A pool has a thread for each processor that may be used; workers stay on theirs, the caller goes free") {
   const std::vector<int> allowed = allowed_processors();
   REQUIRE(!allowed.empty());
+  bool possible = false;
+  int counted = 0, threads = 0;
+  std::thread restricted([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(allowed.back(), &one);
+    possible = sched_setaffinity(0, sizeof one, &one) == 0;
+    counted = hardware_threads();
+    threads = Workers().threads();
+  });
+  restricted.join();
+  if (!possible) {
+    WARN("this system lets nobody choose a processor, so that nothing can be seen of it");
+    return;
+  }
+  CHECK(counted == 1);
+  CHECK(threads == 1);
+
   Workers all;
   CHECK(all.threads() == static_cast<int>(allowed.size()));
   CHECK(allowed_processors() == allowed);  // the caller's own
@@ -190,19 +208,6 @@ TEST_CASE("A pool has a thread for each processor that may be used; workers stay
     CHECK(std::count(seen[thread].begin(), seen[thread].end(), seen[thread].empty() ? 0 : seen[thread][0]) ==
           static_cast<std::ptrdiff_t>(seen[thread].size()));
   }
-
-  int counted = 0, threads = 0;
-  std::thread restricted([&] {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(allowed.back(), &one);
-    if (sched_setaffinity(0, sizeof one, &one) != 0) return;
-    counted = hardware_threads();
-    threads = Workers().threads();
-  });
-  restricted.join();
-  CHECK(counted == 1);
-  CHECK(threads == 1);
 }
 #endif
 
