@@ -298,8 +298,6 @@ class Run:
                 beside = [m["weights_B/s"] / m["of_reading"] for m in self.measured
                           if (m["row"], m["side"], m["way"]) == (row, "tinygpt", precision)]
                 rate, limit = weight_bytes * tokens / seconds, statistics.median(beside)
-                if side == "tinygpt":
-                    limit = rate / statistics.median(m["of_reading"] for m in of_way)
             # Like beside like: PyTorch's fastest way of this precision.
             alike = [s for (other, w), (s, _) in medians.items() if other == "PyTorch" and w.split("-")[0] == way]
             said = ""

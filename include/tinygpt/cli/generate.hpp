@@ -152,15 +152,15 @@ inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const Gener
 
 inline Exit generate(const Program& program, const Model& model, const GenerateFlags& flags) {
   const Chosen backend = choose(model, flags.backend);
+  const std::int64_t available = backend.available();  // weights included, as in generate_bytes
   Arena<float> weights(ParamTable(model.config).arena_size());
   const Tokenizer tokenizer = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
 
-  const std::vector<Beginning> texts = beginnings(tokenizer, flags);
+  std::vector<Beginning> texts = beginnings(tokenizer, flags);
   int batch = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(flags.batch_size), texts.size()));
-  while (batch > 1 && backend.available() >= 0 &&
-         generate_bytes(model.config, backend.how.precision, Batch{batch}) > backend.available()) {
+  while (batch > 1 && available >= 0 && generate_bytes(model.config, backend.how.precision, Batch{batch}) > available) {
     batch /= 2;
   }
   SampleOptions sampling = flags.sampling;
@@ -169,7 +169,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
   std::vector<std::vector<std::int32_t>> prompts;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     written.push(i, texts[i].text);
-    prompts.push_back(texts[i].tokens);
+    prompts.push_back(std::move(texts[i].tokens));
   }
   std::vector<int> left(texts.size(), flags.max_new_tokens);
   const auto generator = backend.model->generator(backend.how, std::move(weights), Batch{batch});
