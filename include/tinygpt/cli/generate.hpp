@@ -57,8 +57,9 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
                             any_seed, [&](std::uint64_t n) { flags.sampling.seed = n; });
   add_number<int>(app, "--num-samples", "How many samples to write of a prompt; each text has the next seed", "1",
                   positive_int, [&](int n) { flags.num_samples = n; });
-  add_number<int>(app, "--batch-size", "How many texts to write at once, which is quicker; any number writes the same",
-                  "8", positive_int, [&](int n) { flags.batch_size = n; });
+  add_number<int>(app, "--batch-size",
+                  "How many texts to write at once, which is quicker; on a cpu any number writes the same", "8",
+                  positive_int, [&](int n) { flags.batch_size = n; });
   app.add_flag("--greedy", flags.greedy, "Take the likeliest token always; the same as --temperature 0");
   add_flags(app, flags.backend);
 }
