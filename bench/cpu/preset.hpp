@@ -261,11 +261,7 @@ template <Architecture M, class E> void decode(benchmark::State& state) {
   const auto write = [&] {
     std::int32_t token = 1;
     for (int position = 0; position < length; ++position) {
-      const auto logits = model.decode(std::span<const std::int32_t>(&token, 1), position);
-      token = static_cast<std::int32_t>(
-          std::max_element(logits.begin(), logits.end(),
-                           [](E a, E b) { return static_cast<float>(a) < static_cast<float>(b); }) -
-          logits.begin());
+      token = static_cast<std::int32_t>(likeliest(model.decode(std::span<const std::int32_t>(&token, 1), position)));
     }
   };
   write();

@@ -339,11 +339,10 @@ void attention_decode(Workers& ctx, E* y, const E* qkv, FirstPosition first_posi
       }
       const Accumulate add = j == 0 ? Accumulate::no : Accumulate::yes;
       if (in_place) {
-        for (int c = 0; c < keys; c += vector_width) {  // whole vectors of keys: what is not there yet does not count
-          const auto columns = static_cast<int>(std::min<std::int64_t>(vector_width, positions - j - c));
-          multiply_few_rows(rows, head_dim, attention_block, q + head_offset(0), head_dim, k + (j + c) * stride, stride,
-                            columns, scores + c, attention_block, Accumulate::no);
-        }
+        // Whole vectors of keys: what is not there yet does not count.
+        const int columns = (keys + vector_width - 1) / vector_width * vector_width;
+        multiply_few_rows(rows, head_dim, attention_block, q + head_offset(0), head_dim, k + j * stride, stride,
+                          std::min<std::int64_t>(columns, positions - j), scores, attention_block, Accumulate::no);
       } else {
         pack_panel_columns(k_columns, k + j * stride, stride, keys, head_dim);
         pack_panel_pairs(v_pairs, v + j * stride, stride, keys, head_dim);

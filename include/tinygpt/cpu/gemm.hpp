@@ -55,6 +55,7 @@ inline constexpr int max_block_columns = 384;  // of C in one task; larger tiles
 inline constexpr int wide_block_rows = 96;     // of A where a task has many columns
 inline constexpr int max_summed = 96 * 768;    // of C in one task where it is in scratch too: 288 KiB
 inline constexpr std::int64_t max_packed = 1 << 20;  // words of B that are packed for several tiles: 4 MiB
+inline constexpr std::int64_t task_bytes = 4 << 20;  // of W in a product of few rows, for each task of a thread
 inline constexpr int group_columns = 64;             // of B in scratch: 64 KiB, used while still warm
 
 static_assert(max_block_rows % tile_rows == 0 && group_columns % tile_columns == 0);
@@ -218,21 +219,21 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
     }
   };
   if (m <= few_rows && a.layout == Layout::as_stored && b.layout == Layout::transposed) {
-    // Tasks are ranges of columns that lie together, so that each thread reads W as a stream.
+    // Tasks are ranges of columns that lie together, so that each thread reads W as a stream. Where a stream begins it
+    // is slow: so small products have one for each thread, and larger ones some more, for threads that are held up.
     constexpr int unit = 4 * vector_width;
-    const std::int64_t range = divide_up(divide_up(n, 4 * ctx.threads()), vector_width) * vector_width;
+    const std::int64_t pieces = std::clamp(n * k * std::int64_t{sizeof(E)} / task_bytes, std::int64_t{1}, std::int64_t{4});
+    const std::int64_t range = divide_up(divide_up(n, pieces * ctx.threads()), vector_width) * vector_width;
     ctx.parallel_for(static_cast<int>(divide_up(n, range)), [&](int task, int) {
       const std::int64_t last = std::min(n, (task + 1) * range);
+      fetch_first_columns(b.data + task * range * b.stride, b.stride);
       for (std::int64_t begin = task * range; begin < last; begin += unit) {
         const std::int64_t end = std::min(last, begin + unit);
         alignas(64) float sums[in_place ? 1 : few_rows * unit];
         float* const out = in_place ? reinterpret_cast<float*>(c) + begin : sums;
         const std::int64_t stride = in_place ? c_stride : unit;
-        for (std::int64_t j = begin; j < end; j += vector_width) {
-          const int columns = static_cast<int>(std::min<std::int64_t>(vector_width, end - j));
-          multiply_few_rows(static_cast<int>(m), k, block_depth, a.data, a.stride, b.data + j * b.stride, b.stride,
-                            columns, out + (j - begin), stride, accumulate);
-        }
+        multiply_few_rows(static_cast<int>(m), k, block_depth, a.data, a.stride, b.data + begin * b.stride, b.stride,
+                          end - begin, out, stride, accumulate);
         if constexpr (ends) {
           for (std::int64_t i = 0; i < m; ++i) finish(i, begin, end, out + i * stride);
         }

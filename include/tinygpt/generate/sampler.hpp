@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -20,6 +21,32 @@ struct SampleOptions {
   int vocab = 0;             ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
 };
 
+/// Where the largest number is, the first of equal ones. NaN is never the largest; 0 where there is nothing else.
+template <class E> std::size_t likeliest(std::span<const E> logits) {
+  constexpr std::size_t lanes = 16, block = 16 * lanes;  // the inner loops are a compiler's to turn into vectors
+  float top = -std::numeric_limits<float>::infinity();
+  std::size_t first = 0;
+  for (std::size_t begin = 0; begin < logits.size(); begin += block) {
+    const std::span<const E> part = logits.subspan(begin, std::min(block, logits.size() - begin));
+    float largest[lanes];
+    std::fill(largest, largest + lanes, top);
+    std::size_t i = 0;
+    for (; i + lanes <= part.size(); i += lanes) {
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        const auto x = static_cast<float>(part[i + lane]);
+        largest[lane] = x > largest[lane] ? x : largest[lane];
+      }
+    }
+    for (; i < part.size(); ++i) largest[0] = std::max(largest[0], static_cast<float>(part[i]));
+    const float highest = *std::max_element(largest, largest + lanes);
+    if (highest > top) top = highest, first = begin;
+  }
+  for (std::size_t id = first; id < logits.size(); ++id) {
+    if (static_cast<float>(logits[id]) == top) return id;
+  }
+  return 0;
+}
+
 /// Temperature, then top-k, then top-p, then one draw. Equal logits rank by token id.
 /// Sources: Fan, Lewis, Dauphin 2018 (arXiv:1805.04833); Holtzman et al. 2020 (arXiv:1904.09751).
 class Sampler {
@@ -33,10 +60,7 @@ class Sampler {
   template <class E>
   std::int32_t operator()(std::span<const E> logits, std::uint64_t draw, std::uint64_t sequence = 0) {
     const auto logit = [&](std::size_t id) { return static_cast<float>(logits[id]); };
-    std::size_t top = 0;
-    for (std::size_t id = 1; id < size_; ++id) {
-      if (logit(id) > logit(top)) top = id;
-    }
+    const std::size_t top = likeliest(logits.first(size_));
     if (options_.temperature == 0) return static_cast<std::int32_t>(top);
 
     std::size_t kept = size_, in_order = 0;
