@@ -115,6 +115,12 @@ static_assert(largest_is_largest(Grouped::config, 8_GiB) && largest_is_largest(G
 static_assert(largest_batch(Grouped::config, Time{1024}, 1_GiB) == 0);
 static_assert(largest_batch(Tiny::config, Time{7}, train_bytes<Tiny>(Batch{5})) == 5);
 
+// Texts that do not fit together are written fewer at once, and one is tried in any case.
+constexpr std::int64_t texts(int count) { return generate_bytes<Gpt2>(bf16, Batch{count}); }
+static_assert(texts_at_once(Gpt2::config, 8, texts(8), bf16) == 8 &&
+              texts_at_once(Gpt2::config, 8, texts(8) - 1, bf16) == 4);
+static_assert(texts_at_once(Gpt2::config, 7, texts(3), bf16) == 3 && texts_at_once(Gpt2::config, 8, 0, bf16) == 1);
+
 // Memory is linear in the context: each doubling adds twice what the one before it added (but for learned positions,
 // which are weights, and the loss head's chunk of logits, which has its full size from some thousand tokens on).
 constexpr std::int64_t at_context(int time) { return train_bytes(Grouped::config, Batch{8}, Time{time}); }

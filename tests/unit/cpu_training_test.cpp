@@ -1,4 +1,5 @@
 // What training on the cpu backend promises beyond correct gradients: it learns, it repeats, it allocates nothing.
+// [own]: what holds with the project's own matrix products, and not with oneDNN's.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -98,8 +99,8 @@ TEMPLATE_TEST_CASE("a batch of 4 x 64 is learned by heart in 200 steps", "", Cla
   CHECK(loss < 0.05);
 }
 
-TEMPLATE_TEST_CASE("one seed gives the same bits twice, and with 1, 2 and 4 threads", "", ClassicFloat, ModernFloat,
-                   ClassicHalf, ModernHalf) {
+TEMPLATE_TEST_CASE("one seed gives the same bits twice, and with 1, 2 and 4 threads", "[own]", ClassicFloat,
+                   ModernFloat, ClassicHalf, ModernHalf) {
   using M = typename TestType::Model;
   using Context = typename TestType::Context;
   const auto once = weights_after<M, Context>(50, 1);
@@ -298,7 +299,7 @@ TEST_CASE("no two micro-batches of a run draw the same windows or drop the same 
   CHECK(gradient_norm(4, 0.2) != Approx(gradient_norm(1, 0.2)).epsilon(1e-3));
 }
 
-TEMPLATE_TEST_CASE("a training step allocates nothing after the first", "", Classic, Modern) {
+TEMPLATE_TEST_CASE("a training step allocates nothing after the first", "[own]", Classic, Modern) {
   cpu::Context ctx(2);
   Trainer<TestType, cpu::Context> trainer(ctx, {.batch_size = 3, .dropout = 0.1});
   const Noise data{TestType::config.vocab};
@@ -332,8 +333,8 @@ TEMPLATE_TEST_CASE("a gradient that is not finite leaves weights and moments as 
   CHECK(std::memcmp(v.data(), trainer.second_moments().data(), v.size() * sizeof(float)) == 0);
 }
 
-TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole context, bit for bit", "", ClassicFloat,
-                   ModernFloat, ClassicHalf, ModernHalf) {
+TEMPLATE_TEST_CASE("logits of decoding token by token are those of the whole context, bit for bit", "[own]",
+                   ClassicFloat, ModernFloat, ClassicHalf, ModernHalf) {
   using M = typename TestType::Model;
   using Context = typename TestType::Context;
   Context ctx(2);

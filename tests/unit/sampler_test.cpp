@@ -82,6 +82,33 @@ TEST_CASE("equal logits rank by token id, in vocabularies larger than what is ra
   CHECK(drawn({.temperature = 1, .top_k = 1}, logits, 3) == std::set<std::size_t>{4000});
 }
 
+TEMPLATE_TEST_CASE("the likeliest token is the first of the largest logits, wherever it lies", "", float, bfloat16) {
+  constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const auto found = [](const std::vector<float>& logits) {
+    const std::vector<TestType> stored = [&] {
+      std::vector<TestType> numbers;
+      for (const float x : logits) numbers.push_back(TestType(x));
+      return numbers;
+    }();
+    return likeliest(std::span<const TestType>(stored));
+  };
+  for (const std::size_t size : {1, 2, 15, 16, 17, 255, 256, 257, 1000}) {
+    for (std::size_t at = 0; at < size; at += size < 20 ? 1 : 7) {
+      std::vector<float> logits(size, -2.0f);
+      logits[at] = -1;
+      INFO("number " << at << " of " << size);
+      CHECK(found(logits) == at);
+      logits.back() = -1;  // an equal one behind it
+      if (at > 0) logits.front() = nan;
+      CHECK(found(logits) == at);
+      logits[at] = infinity;
+      CHECK(found(logits) == at);
+    }
+    CHECK(found(std::vector<float>(size, -infinity)) == 0);
+    CHECK(found(std::vector<float>(size, nan)) == 0);
+  }
+}
+
 TEST_CASE("logits of any size are survived, and bf16 draws what the same numbers in float32 do") {
   const std::vector<float> wild{-1e30f, 88, 1e30f, -std::numeric_limits<float>::infinity()};
   CHECK(drawn({.temperature = 1}, wild) == std::set<std::size_t>{2});

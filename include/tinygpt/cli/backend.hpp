@@ -9,8 +9,8 @@
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/model.hpp>
-#include <tinygpt/cpu/threads.hpp>
 #include <tinygpt/error.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli {
 
@@ -78,7 +78,7 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
             "backend: gpu, " + gpu.name + ", " + word + (too_old ? " (this card has no bf16)" : "") + "; " +
                 memory_text(gpu.free) + " of " + memory_text(gpu.total) + " free"};
   }
-  const int threads = flags.threads > 0 ? flags.threads : cpu::hardware_threads();
+  const int threads = flags.threads > 0 ? flags.threads : hardware_threads();
   const std::string place = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   const Precision precision = flags.precision.value_or(model.cpu_build.precision());
   const std::string lacking = model.cpu_build.multiplies_bf16 ? "" : "; this processor does not multiply bf16";

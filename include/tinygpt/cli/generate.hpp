@@ -161,9 +161,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
 
   std::vector<Beginning> texts = beginnings(tokenizer, flags);
   int batch = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(flags.batch_size), texts.size()));
-  while (batch > 1 && available >= 0 && generate_bytes(model.config, backend.how.precision, Batch{batch}) > available) {
-    batch /= 2;
-  }
+  if (available >= 0) batch = texts_at_once(model.config, batch, available, backend.how.precision);
   SampleOptions sampling = flags.sampling;
   sampling.vocab = tokenizer.size();
   TextsInTurn written(texts.size());

@@ -123,7 +123,8 @@ inline Exit info(const Program& program, const Model& model, const InfoFlags& fl
            shown(defaults.dropout)},
       {"on the cpu", config_text::word_of(config_text::precisions, precision) + ", with products compiled for " +
                          cpu.vectors +
-                         (cpu.multiplies_bf16 ? ", which multiply bf16" : ", which do not multiply bf16")},
+                         (cpu.multiplies_bf16 ? ", which multiply bf16" : ", which do not multiply bf16") +
+                         (cpu.onednn.empty() ? "" : "; large ones by oneDNN " + cpu.onednn)},
   };
   std::fputs(table_text(rows, "ll").c_str(), stdout);
   if (flags.tensors) std::printf("\n%s", tensors_text(table).c_str());

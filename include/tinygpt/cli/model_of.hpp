@@ -5,6 +5,7 @@
 
 #include <tinygpt/cli/trainer_of.hpp>
 #include <tinygpt/cpu/cpu.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli {
 
@@ -24,7 +25,7 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
   using Half = OnCpu<M, bfloat16>;
   using Single = OnCpu<M, float>;
   const ModelOn on_cpu{[](const Execution& how, int) {
-                         const int threads = how.threads > 0 ? how.threads : cpu::hardware_threads();
+                         const int threads = how.threads > 0 ? how.threads : hardware_threads();
                          return cpu::train_workspace(M::config, M::config.ctx, threads);
                        },
                        [](const Execution& how, const TrainOptions& options) {
@@ -34,7 +35,7 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
                          return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
                                                       : Single::generator(how, std::move(weights), batch);
                        }};
-  return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16}, gpu};
+  return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16, cpu::onednn::version()}, gpu};
 }
 
 }  // namespace tinygpt::cli

@@ -12,6 +12,7 @@
 #include <tinygpt/data/token_stream.hpp>
 #include <tinygpt/io/dataset_shards.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli {
 
@@ -139,7 +140,7 @@ inline std::pair<TokenStream, CheckedShards> opened(const Dataset& dataset, cons
                 (dataset.kind == DatasetKind::prepared ? "prepare more documents, or with a larger --val-fraction"
                                                        : "its shards must be named *train*.bin and *val*.bin"));
   }
-  auto checked = open_shards(dataset, split, tokenizer.size(), static_cast<int>(std::thread::hardware_concurrency()));
+  auto checked = open_shards(dataset, split, tokenizer.size(), hardware_threads());
   CheckedShards facts{{}, checked.bytes, checked.crc};
   TokenStream stream(std::move(checked.shards), tokenizer.size());
   if (stream.windows(config.ctx) == 0) {

@@ -7,9 +7,11 @@
 // bf16 goes through the same code in words of two numbers (microkernel.hpp). A product that is itself to be in bf16 is
 // summed in scratch and rounded once, when it is whole.
 //
-// Reproducibility: an element of C is sum_p (chain of fused multiply-adds over the p-th block of k), added in the order
-// of p. Neither its place in C, nor m, nor n, nor the number of threads enters; so one row computed alone has the bits
-// that it has among thousands.
+// Where the build has oneDNN, it multiplies the tiles instead (onednn.hpp), but for products of few rows.
+//
+// Reproducibility: without oneDNN, an element of C is sum_p (chain of fused multiply-adds over the p-th block of k),
+// added in the order of p. Neither its place in C, nor m, nor n, nor the number of threads enters; so one row computed
+// alone has the bits that it has among thousands.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +22,7 @@
 #include <tinygpt/cpu/context.hpp>
 #include <tinygpt/cpu/few_rows.hpp>
 #include <tinygpt/cpu/microkernel.hpp>
+#include <tinygpt/cpu/onednn.hpp>
 #include <tinygpt/cpu/pack.hpp>
 #include <tinygpt/cpu/rows.hpp>
 #include <tinygpt/cpu/vec.hpp>
@@ -151,6 +154,12 @@ void pack_b(float* to, const Operand<E>& b, std::int64_t k, std::int64_t column,
   }
 }
 
+/// The part of a matrix that begins at (row, column), as oneDNN is told of it.
+template <class E> onednn::Matrix<E> part_of(const Operand<E>& x, std::int64_t row, std::int64_t column) {
+  if (x.layout == Layout::as_stored) return {x.data + row * x.stride + column, x.stride, 1};
+  return {x.data + column * x.stride + row, 1, x.stride};
+}
+
 /// One sliver of packed B times the packed rows of A; depth in words.
 template <class E>
 void multiply_sliver(int rows, int columns, int depth, const float* a, Layout a_layout, const float* b, float* c,
@@ -244,7 +253,8 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
   ctx.reserve_scratch(gemm_scratch);
   constexpr int block = block_depth * per_word<E>;  // numbers of k
   const Packing packing = packing_of(n, words_of<E>(k));
-  const bool shared = m > wide_block_rows && k > 0 && packing.strip > 0;
+  const bool by_onednn = k > 0 && onednn::multiplies<E>();
+  const bool shared = !by_onednn && m > wide_block_rows && k > 0 && packing.strip > 0;
   // Where C is summed in scratch, tiles are wide if B is packed, to pack A less, and else high, to pack B less.
   const int max_rows = in_place || !shared ? max_block_rows : wide_block_rows;
   const int max_columns = in_place ? max_block_columns : max_summed / max_rows;
@@ -275,23 +285,27 @@ void gemm(Workers& ctx, std::int64_t m, std::int64_t n, std::int64_t k, const Op
       float* tile = packed_b + group_columns * block_depth;
       std::int64_t stride = max_columns;
       if constexpr (in_place) tile = c + row * c_stride + left + column, stride = c_stride;
-      std::int64_t k0 = 0;
-      do {
-        const int depth = static_cast<int>(std::min<std::int64_t>(block, k - k0));
-        const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
-        pack_a(packed_a, a, row, k0, rows, depth, m - row);
-        for (int j0 = 0; j0 < columns; j0 += group_columns) {
-          const int group = std::min(group_columns, columns - j0);
-          if (!shared) pack_b(packed_b, b, k0, left + column + j0, depth, group);
-          for (int j = 0; j < group; j += tile_columns) {
-            const float* sliver =
-                shared ? place(k0 / block, column + j0 + j) : packed_b + std::int64_t{j} * block_depth;
-            multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout, sliver,
-                               tile + j0 + j, stride, add);
+      if (by_onednn) {
+        onednn::multiply(rows, columns, k, part_of(a, row, 0), part_of(b, 0, column), tile, stride, accumulate);
+      } else {
+        std::int64_t k0 = 0;
+        do {
+          const int depth = static_cast<int>(std::min<std::int64_t>(block, k - k0));
+          const Accumulate add = k0 == 0 ? accumulate : Accumulate::yes;
+          pack_a(packed_a, a, row, k0, rows, depth, m - row);
+          for (int j0 = 0; j0 < columns; j0 += group_columns) {
+            const int group = std::min(group_columns, columns - j0);
+            if (!shared) pack_b(packed_b, b, k0, left + column + j0, depth, group);
+            for (int j = 0; j < group; j += tile_columns) {
+              const float* sliver =
+                  shared ? place(k0 / block, column + j0 + j) : packed_b + std::int64_t{j} * block_depth;
+              multiply_sliver<E>(rows, std::min(tile_columns, group - j), words_of<E>(depth), packed_a, a.layout,
+                                 sliver, tile + j0 + j, stride, add);
+            }
           }
-        }
-        k0 += block;
-      } while (k0 < k);
+          k0 += block;
+        } while (k0 < k);
+      }
       if constexpr (ends) {
         for (int i = 0; i < rows; ++i) finish(row + i, left + column, left + column + columns, tile + i * stride);
       }

@@ -10,13 +10,13 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <tinygpt/data/mapped_file.hpp>
 #include <tinygpt/in_parallel.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/io/tensor_map.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt {
 
@@ -305,7 +305,7 @@ class SafetensorsReader {
   /// Of a small file one; more than eight would wait for the memory and not for each other.
   std::size_t threads() const {
     constexpr std::int64_t worth_a_thread = std::int64_t{16} << 20;
-    const auto most = std::min<std::int64_t>(std::thread::hardware_concurrency(), 8);
+    const auto most = std::int64_t{std::min(hardware_threads(), 8)};
     return static_cast<std::size_t>(std::max<std::int64_t>(std::min(most, file_.size() / worth_a_thread), 1));
   }
 

@@ -113,4 +113,10 @@ constexpr int largest_batch(const Config& c, Time<> time, std::int64_t bytes, Pr
   return fitting;
 }
 
+/// How many texts are written at once within `bytes`: `wanted`, or it halved until they fit; 1 where none does.
+constexpr int texts_at_once(const Config& c, int wanted, std::int64_t bytes, Precision precision = float32) {
+  while (wanted > 1 && generate_bytes(c, precision, Batch{wanted}) > bytes) wanted /= 2;
+  return wanted;
+}
+
 }  // namespace tinygpt

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include <tinygpt/in_parallel.hpp>
 #include <tinygpt/model/gpt.hpp>
 #include <tinygpt/ops/random.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt {
 
@@ -47,7 +47,7 @@ template <class E> struct InitialWeights {
 /// on. Every number is a function of seed, tensor and place, so that all the machine's threads draw them. Source:
 /// Radford et al. 2019, section 2.3.
 template <Architecture M, class E, class Put> void initialize(std::uint64_t seed, Put&& put) {
-  const std::size_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
+  const std::size_t threads = static_cast<std::size_t>(std::min(hardware_threads(), 16));
   std::vector<detail::InitialWeights<E>> pieces(8 * threads);
   std::vector<std::size_t> drawn;
   const auto draw_and_put = [&] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tinygpt/cli/tool/advice.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -69,7 +70,7 @@ inline FitQuestion question(const FitFlags& flags) {
     q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), of, Evidence::stated,
                                     "--tokens-per-second");
   } else if (q.on.backend == BackendKind::cpu) {
-    q.throughput = assumed_throughput(cpu::hardware_threads());
+    q.throughput = assumed_throughput(hardware_threads());
   }
   if (!flags.memory.empty()) {
     q.memory = {parse_bytes("--memory", flags.memory), "--memory"};

@@ -12,6 +12,7 @@
 #include <tinygpt/cli/nvml.hpp>
 #include <tinygpt/cpu/memory.hpp>
 #include <tinygpt/layout/memory.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -56,7 +57,7 @@ struct TrainsOn {
 inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, TrainsOn on,
                                         Recompute recompute = Recompute::none) {
   return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, on.precision, recompute) +
-         (on.backend == BackendKind::cpu ? cpu::train_workspace(c, c.ctx, cpu::hardware_threads()) : 0);
+         (on.backend == BackendKind::cpu ? cpu::train_workspace(c, c.ctx, hardware_threads()) : 0);
 }
 
 /// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
 #include <tinygpt/prepare/assemble.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -28,7 +28,7 @@ inline void add_texts(CLI::App& app, const char* flag, const std::string& help, 
 
 inline void add_flags(CLI::App& app, PrepareFlags& flags) {
   using prepare::Job;
-  flags.job.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+  flags.job.threads = std::min(hardware_threads(), 8);
   add_texts(app, "--source",
             "Files, folders or patterns under a name: plain text or JSONL (.jsonl), also .gz and .zst; "
             "repeatable",

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include <tinygpt/io/tokenizer_files.hpp>
 #include <tinygpt/prepare/chunk.hpp>
 #include <tinygpt/prepare/document.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -174,7 +174,7 @@ inline void check(const TokenizerTrainFlags& flags) {
 
 inline void add_flags(CLI::App& app, TokenizerTrainFlags& flags) {
   namespace training = tokenizer_training;
-  flags.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+  flags.threads = std::min(hardware_threads(), 8);
   app.add_option("--input", flags.inputs,
                  "Files, folders or patterns: plain text or JSONL (.jsonl), also .gz and .zst; required")
       ->type_name("FILE");
