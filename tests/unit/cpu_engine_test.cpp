@@ -15,6 +15,7 @@
 #include <tinygpt/cpu/math.hpp>
 #include <tinygpt/cpu/rows.hpp>
 #include <tinygpt/cpu/vec.hpp>
+#include <tinygpt/processors.hpp>
 
 namespace {
 
@@ -172,7 +173,7 @@ TEST_CASE("Thousands of short loops in a row, with and without sleep between the
 
 #if defined(__linux__)
 TEST_CASE("A pool has a thread for each processor that may be used; workers stay on theirs, the caller goes free") {
-  const std::vector<int> allowed = allowed_processors();
+  const std::vector<int> allowed = tinygpt::allowed_processors();
   REQUIRE(!allowed.empty());
   bool possible = false;
   int counted = 0, threads = 0;
@@ -181,7 +182,7 @@ TEST_CASE("A pool has a thread for each processor that may be used; workers stay
     CPU_ZERO(&one);
     CPU_SET(allowed.back(), &one);
     possible = sched_setaffinity(0, sizeof one, &one) == 0;
-    counted = hardware_threads();
+    counted = tinygpt::hardware_threads();
     threads = Workers().threads();
   });
   restricted.join();
@@ -194,7 +195,7 @@ TEST_CASE("A pool has a thread for each processor that may be used; workers stay
 
   Workers all;
   CHECK(all.threads() == static_cast<int>(allowed.size()));
-  CHECK(allowed_processors() == allowed);  // the caller's own
+  CHECK(tinygpt::allowed_processors() == allowed);  // the caller's own
   std::vector<std::vector<int>> seen(allowed.size());
   for (int loop = 0; loop < 50; ++loop) {
     all.parallel_for(64, [&](int, int thread) {
