@@ -227,7 +227,7 @@ class Run:
         self.summarise(f"{what}-{preset}", GOALS[what])
 
     def start(self):
-        """Seconds from a process's start to the line that says the first step's loss, and to the first character."""
+        """Seconds from a process's start to that of the first step, to its loss, and to the first character."""
         program, model = BUILD / "presets/tinygpt-tiny_char", self.out / "start-model"
         weights = self.out / "start-weights.pt"
         shutil.rmtree(model, ignore_errors=True)
@@ -243,15 +243,17 @@ class Run:
         if not self.a.no_pytorch:
             self.command([self.a.python, TORCH, "save", "--weights", weights])
         for round_ in range(1, 1 + (1 if self.a.quick else max(5, self.a.rounds))):
-            shutil.rmtree(model, ignore_errors=True)
-            measure("start-train", "tinygpt", "program", round_, train, b"step 1/1 ")
-            if not self.a.no_pytorch:
-                measure("start-train", "PyTorch", "eager", round_, their_train, b"step 1/1 ")
+            for row, ours, theirs in (("start-step", b"step 0: ", b"step 0"), ("start-train", b"step 1/1 ", b"step 1/1 ")):
+                shutil.rmtree(model, ignore_errors=True)
+                measure(row, "tinygpt", "program", round_, train, ours)
+                if not self.a.no_pytorch:
+                    measure(row, "PyTorch", "eager", round_, their_train, theirs)
             measure("start-generate", "tinygpt", "program", round_, generate, None, len(words) + 1)  # the prompt comes first
             if not self.a.no_pytorch:
                 measure("start-generate", "PyTorch", "eager", round_, their_generate, None, 1)
         shutil.rmtree(model, ignore_errors=True)
         weights.unlink(missing_ok=True)
+        self.summarise("start-step", GOALS["start"])
         self.summarise("start-train", GOALS["start"])
         self.summarise("start-generate", GOALS["start"])
 

@@ -136,6 +136,7 @@ def start_train(a):
     data = torch.frombuffer(bytearray(open(a.text, "rb").read()), dtype=torch.uint8)
     offsets = torch.arange(model.ctx + 1)
     step = stepper(model, "eager", False, lambda _: data[torch.randint(len(data) - model.ctx - 1, (16, 1)) + offsets].long())
+    print("step 0", flush=True)
     print(f"step 1/1 | loss {step(0):.4f}", flush=True)
 
 
