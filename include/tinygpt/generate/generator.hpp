@@ -38,8 +38,8 @@ template <Architecture M, class Context> class Generator {
   }
 
   /// The same for many prompts, as many at once as the generator's batch: calls emit(i, token) for prompt i, which
-  /// draws with options.seed + i. On a backend whose products have the same bits for any
-  /// number of rows (reference, cpu), its tokens do not depend on the prompts beside it.
+  /// draws with options.seed + i. On a backend whose products have the same bits for any number of rows (reference, and
+  /// cpu without oneDNN), its tokens do not depend on the prompts beside it.
   template <class Emit>
   void generate(std::span<const std::vector<std::int32_t>> prompts, int max_new_tokens, const SampleOptions& options,
                 Emit&& emit) {
