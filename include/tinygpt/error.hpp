@@ -9,7 +9,14 @@ namespace tinygpt {
 /// A fault that a person can put right. `what()` is one sentence: what, where, and what to do.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string& sentence, int system_error = 0)
+      : std::runtime_error(sentence), system_error_(system_error) {}
+
+  /// The error number (errno) of the system call that failed; 0 where none did.
+  int system_error() const { return system_error_; }
+
+ private:
+  int system_error_;
 };
 
 /// A file that is not what was once written: an older copy may still be good.

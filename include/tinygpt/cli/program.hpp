@@ -1,6 +1,7 @@
 // The program as its commands see it, and the signals that a person sends it.
 #pragma once
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -20,36 +21,54 @@ struct Program {
   TrainOptions defaults;  ///< of train
 };
 
-/// One sentence on standard error.
-inline void complain(const Program& program, std::string_view sentence) {
-  std::string line;
-  for (const char c : printable(sentence)) line += c == '\n' ? std::string("\\n") : std::string(1, c);
+/// One sentence on standard error, in one line.
+inline void complain(std::string_view program, std::string_view sentence) {
   std::fflush(stdout);
-  std::fprintf(stderr, "tinygpt-%s: %s\n", program.preset.c_str(), line.c_str());
+  std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(), one_line(sentence).c_str());
+}
+inline void complain(const Program& program, std::string_view sentence) {
+  complain("tinygpt-" + program.preset, sentence);
 }
 
-/// A word as a shell reads it back.
+/// A word as a shell reads it back. Control characters and bytes that are not UTF-8 are written as escapes ($'\x1b'),
+/// so that the terminal does not obey them and the command still means the same bytes.
 inline std::string shell_quoted(const std::string& word) {
   constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=+,@%";
   if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  if (printable(word) == word && word.find('\n') == std::string::npos && word.find('\t') == std::string::npos) {
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+  }
+  std::string quoted = "$'";
+  for (const char c : word) {
+    const auto byte = static_cast<unsigned char>(c);
+    constexpr const char* digits = "0123456789abcdef";
+    if (byte < 0x20 || byte >= 0x7F) {
+      quoted += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+    } else {
+      if (c == '\'' || c == '\\') quoted += '\\';
+      quoted += c;
+    }
+  }
   return quoted + "'";
 }
 
-/// While it lives, Ctrl-C and SIGTERM are noted instead of obeyed; the second one ends the program at once.
+/// While it lives, Ctrl-C, SIGTERM and SIGHUP (the terminal closes) are noted instead of obeyed; the second one ends the
+/// program at once. A SIGHUP that is ignored, as under nohup, stays ignored.
 class Signals {
  public:
   Signals() {
+    received_ = 0;
     struct sigaction action {};
     action.sa_handler = note;
-    ::sigaction(SIGINT, &action, &old_interrupt_);
-    ::sigaction(SIGTERM, &action, &old_terminate_);
-    received_ = 0;
+    for (std::size_t i = 0; i < caught.size(); ++i) {
+      ::sigaction(caught[i], nullptr, &old_[i]);
+      if (caught[i] != SIGHUP || old_[i].sa_handler != SIG_IGN) ::sigaction(caught[i], &action, nullptr);
+    }
   }
   ~Signals() {
-    ::sigaction(SIGINT, &old_interrupt_, nullptr);
-    ::sigaction(SIGTERM, &old_terminate_, nullptr);
+    for (std::size_t i = 0; i < caught.size(); ++i) ::sigaction(caught[i], &old_[i], nullptr);
   }
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
@@ -63,9 +82,9 @@ class Signals {
     received_ = signal;
   }
 
+  static constexpr std::array<int, 3> caught{SIGINT, SIGTERM, SIGHUP};
   static inline volatile std::sig_atomic_t received_ = 0;
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  std::array<struct sigaction, 3> old_{};
 };
 
 }  // namespace tinygpt::cli

@@ -4,7 +4,6 @@
 // define TINYGPT_CLI_COMPILED leave it to the library tinygpt-cli, which is this header once.
 #pragma once
 
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +13,7 @@
 #include <tinygpt/cli/generate.hpp>
 #include <tinygpt/cli/info.hpp>
 #include <tinygpt/cli/model.hpp>
+#include <tinygpt/cli/process.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/train.hpp>
 
@@ -24,7 +24,7 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   CLI::App app(type_text(model.config), "tinygpt-" + program.preset);
   app.footer(
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory,\n"
-      "4 the loss was not finite ten times in a row, 130 or 143 stopped by a signal after saving.");
+      "4 the loss was not finite, 5 the disk is full, 128 + n stopped by the signal n after saving.");
 
   InfoFlags info_flags;
   TrainFlags train_flags;
@@ -61,21 +61,7 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
 
 /// Runs, and turns what goes wrong into one sentence and an exit code.
 inline int run(const Program& program, const Model& model, int argc, char** argv) {
-  try {
-    return static_cast<int>(dispatch(program, model, normalised(argc, argv)));
-  } catch (const UsageError& error) {
-    complain(program, error.what());
-    return static_cast<int>(Exit::wrong_command_line);
-  } catch (const OutOfMemory& error) {
-    complain(program, error.what());
-    return static_cast<int>(Exit::out_of_memory);
-  } catch (const std::bad_alloc&) {
-    complain(program, "there is not enough memory: lower --batch-size or close other programs");
-    return static_cast<int>(Exit::out_of_memory);
-  } catch (const std::exception& error) {
-    complain(program, error.what());
-    return static_cast<int>(Exit::failed);
-  }
+  return run_program("tinygpt-" + program.preset, [&] { return dispatch(program, model, normalised(argc, argv)); });
 }
 
 }  // namespace tinygpt::cli

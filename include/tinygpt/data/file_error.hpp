@@ -32,6 +32,21 @@ inline std::string advice(int error) {
       return "it is a directory, not a file: check the path";
     case EBUSY:
       return "it is a mount point or in use: choose a directory inside it";
+    case ENAMETOOLONG:
+      return "the name is too long: give a shorter one";
+    case ELOOP:
+      return "its links lead in a circle: check the path";
+    case EMFILE:
+    case ENFILE:
+      return "too many files are open: raise the limit (ulimit -n)";
+    case ENOMEM:
+      return "there is not enough memory: close other programs";
+    case EAGAIN:
+      return "the system gives no more of it now (threads, processes, locks): raise the limit (ulimit -u) or try again";
+    case EPIPE:
+      return "nobody reads it any more";
+    case EINTR:
+      return "a signal interrupted it: try again";
     case EIO:
       return "the disk reports a fault: write to another disk";
     default:
@@ -41,7 +56,7 @@ inline std::string advice(int error) {
 
 /// One sentence: what could not be done to which path, why, and what to do.
 inline Error file_error(std::string_view what, const std::filesystem::path& path, int error) {
-  return Error("cannot " + std::string(what) + " " + path.string() + ": " + advice(error));
+  return Error("cannot " + std::string(what) + " " + path.string() + ": " + advice(error), error);
 }
 
 }  // namespace tinygpt

@@ -148,4 +148,11 @@ inline std::string printable(std::string_view text) {
   return out += stream.finish();
 }
 
+/// The same in one line, whatever the text holds: a message is one line.
+inline std::string one_line(std::string_view text) {
+  std::string line;
+  for (const char c : printable(text)) line += c == '\n' ? std::string("\\n") : std::string(1, c);
+  return line;
+}
+
 }  // namespace tinygpt

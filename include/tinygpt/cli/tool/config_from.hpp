@@ -53,10 +53,7 @@ inline Exit run(const ConfigFromFlags& flags) {
 }
 
 inline Exit run(const ExportFlags& flags) {
-  return export_model(flags, std::nullopt, [](const std::string& sentence) {
-    std::fflush(stdout);
-    std::fprintf(stderr, "tinygpt: %s\n", one_line(sentence).c_str());
-  });
+  return export_model(flags, std::nullopt, [](const std::string& sentence) { complain("tinygpt", sentence); });
 }
 inline Exit run(const ImportFlags& flags) { return import_model(flags, std::nullopt); }
 

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include <tinygpt/cli/process.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/tool/config_from.hpp>
 #include <tinygpt/cli/tool/data.hpp>
@@ -38,7 +39,7 @@ inline Exit dispatch(int argc, char** argv) {
   CLI::App app("Which model, and will it fit? And the data to train it on.", "tinygpt");
   app.footer(
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
-      "Exit codes: 0 done, 1 it failed, 2 the command line is wrong.");
+      "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory, 5 the disk is full.");
 
   Commands commands;
   std::vector<CLI::App*> apps;
@@ -64,19 +65,7 @@ inline Exit dispatch(int argc, char** argv) {
 
 /// The whole program.
 inline int main(int argc, char** argv) {
-  const auto complain = [](std::string_view sentence) {
-    std::fflush(stdout);
-    std::fprintf(stderr, "tinygpt: %s\n", one_line(sentence).c_str());
-  };
-  try {
-    return static_cast<int>(dispatch(argc, argv));
-  } catch (const UsageError& error) {
-    complain(error.what());
-    return static_cast<int>(Exit::wrong_command_line);
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return static_cast<int>(Exit::failed);
-  }
+  return run_program("tinygpt", [&] { return dispatch(argc, argv); });
 }
 
 }  // namespace tinygpt::cli::tool

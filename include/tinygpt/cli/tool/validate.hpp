@@ -17,13 +17,6 @@ inline void add_flags(CLI::App& app, ValidateFlags& flags) {
   app.add_flag("--json", flags.json, "Print JSON");
 }
 
-/// One line, whatever the file holds.
-inline std::string one_line(std::string_view text) {
-  std::string line;
-  for (const char c : printable(text)) line += c == '\n' ? std::string("\\n") : std::string(1, c);
-  return line;
-}
-
 /// A config without mistakes, or an error that says the first and how many there are.
 inline ModelFile valid_model_file(const std::string& path) {
   ModelFile file = read_model_file(path);
