@@ -12,11 +12,13 @@
 #include <tinygpt/cli/tool/config_from.hpp>
 #include <tinygpt/cli/tool/data.hpp>
 #include <tinygpt/cli/tool/fit.hpp>
+#include <tinygpt/cli/tool/model_program.hpp>
 #include <tinygpt/cli/tool/new.hpp>
 #include <tinygpt/cli/tool/params.hpp>
 #include <tinygpt/cli/tool/prepare.hpp>
 #include <tinygpt/cli/tool/preset_program.hpp>
 #include <tinygpt/cli/tool/presets.hpp>
+#include <tinygpt/cli/tool/program_cache.hpp>
 #include <tinygpt/cli/tool/tokenizer.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
 
@@ -24,22 +26,35 @@ namespace tinygpt::cli::tool {
 
 /// What each command was told; a command is what is here.
 using Commands = std::tuple<PresetsFlags, ParamsFlags, FitFlags, ValidateFlags, NewFlags, TokenizerFlags, PrepareFlags,
-                            DataFlags, ConfigFromFlags, ExportFlags, ImportFlags>;
+                            DataFlags, ConfigFromFlags, ExportFlags, ImportFlags, ProgramsFlags>;
 
 inline std::vector<std::string> command_names() {
   return std::apply([](const auto&... each) { return std::vector<std::string>{each.command...}; }, Commands());
 }
 
+/// help and version are words too; help COMMAND is COMMAND --help.
+inline std::vector<std::string> without_help(std::vector<std::string> words) {
+  if (words.empty()) return words;
+  if (words[0] == "version") words[0] = "--version";
+  if (words[0] != "help") return words;
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return words;
+}
+
 inline Exit dispatch(int argc, char** argv) {
-  const std::string first = argc > 1 ? argv[1] : "";
-  const auto names = command_names();
-  if (!first.empty() && first[0] != '-' && std::find(names.begin(), names.end(), first) == names.end()) {
-    become_preset(first, names, argv);
-  }
-  CLI::App app("Which model, and will it fit? And the data to train it on.", "tinygpt");
+  const auto words = without_help(normalised(argc, argv));
+  const std::string first = words.empty() ? "--help" : words[0];
+  auto names = command_names();
+  const bool own = first.starts_with("-") || std::find(names.begin(), names.end(), first) != names.end();
+  if (is_model_command(first)) become_model(words, argv[0]);
+  for (const ModelCommand& command : model_commands) names.emplace_back(command.name);
+  if (!own) become_preset(first, names, {words.begin() + 1, words.end()});
+  CLI::App app("Plan, prepare, train and run small GPTs", "tinygpt");
   app.footer(
       "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory, 5 the disk is full.");
+  for (const ModelCommand& command : model_commands) app.add_subcommand(command.name, command.about);
 
   Commands commands;
   std::vector<CLI::App*> apps;
@@ -48,7 +63,7 @@ inline Exit dispatch(int argc, char** argv) {
     add_flags(*apps.back(), flags);
   };
   std::apply([&](auto&... each) { (add(each), ...); }, commands);
-  if (!parse(app, normalised(argc, argv))) return Exit::done;
+  if (!parse(app, words)) return Exit::done;
 
   std::optional<Exit> exit;
   auto typed = apps.begin();

@@ -9,47 +9,41 @@
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/recipe.hpp>
 #include <tinygpt/io/file.hpp>
 
 namespace tinygpt::cli::tool {
 
-/// Where this program lies.
-inline std::filesystem::path program_directory() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+/// Becomes another program: `called` is what it takes for its own name. Returns only where there is no such file.
+inline void become(const std::filesystem::path& program, std::string called, std::vector<std::string> words) {
+  std::vector<char*> arguments{called.data()};
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  std::fflush(stdout);
+  ::execv(program.c_str(), arguments.data());
+  if (errno != ENOENT) throw file_error("run", program, errno);
 }
 
-/// The build directory of this program, as it is reached from here; the usual one where there is none.
-inline std::string build_directory() {
-  std::error_code error;
-  const auto here = std::filesystem::current_path(error);
-  for (auto at = program_directory(); !at.empty() && at != at.root_path(); at = at.parent_path()) {
-    if (!std::filesystem::exists(at / "CMakeCache.txt", error)) continue;
-    const auto near = at.lexically_proximate(here).string();
-    return near.starts_with("..") ? at.string() : near;
-  }
-  return "build/release";
+/// The program of a preset where it is built, beside this one.
+inline std::filesystem::path preset_program(std::string_view name) {
+  return program_directory() / ("tinygpt-" + std::string(name));
 }
 
-/// Only returns by throwing.
-[[noreturn]] inline void become_preset(const std::string& name, const std::vector<std::string>& commands, char** argv) {
-  const auto program = program_directory() / ("tinygpt-" + name);
-  if (name.find('/') == std::string::npos) {
-    std::string path = program.string();
-    std::vector<char*> arguments{path.data()};
-    for (char** argument = argv + 2; *argument != nullptr; ++argument) arguments.push_back(*argument);
-    arguments.push_back(nullptr);
-    ::execv(path.c_str(), arguments.data());
-    if (errno != ENOENT) throw file_error("run", program, errno);
+/// Becomes the program of that name, where there is one beside this one; else the word is a mistake, which is thrown.
+[[noreturn]] inline void become_preset(const std::string& name, std::vector<std::string> commands,
+                                       std::vector<std::string> words) {
+  if (!name.empty() && name.find('/') == std::string::npos) {
+    const auto program = preset_program(name);
+    become(program, program.string(), words);
   }
   if (presets::find(name)) {
-    throw Error(program.string() + " is not built yet: cmake --build " + build_directory() + " --target tinygpt-" +
-                name);
+    const std::string command = words.empty() || words[0].starts_with("-") ? "train" : shell_quoted(words[0]);
+    throw Error("tinygpt-" + name + " was not built: write tinygpt " + command + " --preset " + name +
+                " ..., which compiles it once");
   }
-  std::vector<std::string> choices = commands;
-  for (const auto& preset : preset_names()) choices.push_back(preset);
+  for (const auto& preset : preset_names()) commands.push_back(preset);
   throw UsageError("'" + printable(name) + "' is no command and no preset" +
-                   did_you_mean(name, choices, "see --help, and tinygpt presets for all presets"));
+                   did_you_mean(name, commands, "tinygpt help shows the commands, tinygpt presets the presets"));
 }
 
 }  // namespace tinygpt::cli::tool
