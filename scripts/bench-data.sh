@@ -23,10 +23,10 @@ for text in "${texts[@]}"; do
 done
 
 [ -x "$env/bin/python" ] || { python3 -m venv "$env" && "$env/bin/pip" install --quiet tokenizers tiktoken; }
-cmake --preset release -DTINYGPT_BUILD_BENCHMARKS=ON > /dev/null
-cmake --build --preset release --target tinygpt-bench-encode tinygpt-tool > /dev/null
+cmake --preset dev > /dev/null
+cmake --build --preset dev --target tinygpt-bench-encode tinygpt-tool > /dev/null
 
-tinygpt=build/release/presets/tinygpt
+tinygpt=build/dev/presets/tinygpt
 tokenizer=build/data-tokenizer
 if [ -n "${TINYGPT_GPT2_VOCABULARY-}" ]; then
   "$tinygpt" tokenizer convert --tokenizer "$TINYGPT_GPT2_VOCABULARY" --out "$tokenizer"
@@ -37,12 +37,12 @@ fi
 
 echo "== Encoding"
 for text in "${texts[@]}"; do
-  "$env/bin/python" bench/data/encode.py build/release/bench/tinygpt-bench-encode "$tokenizer/tokenizer.json" "$text"
+  "$env/bin/python" bench/data/encode.py build/dev/bench/tinygpt-bench-encode "$tokenizer/tokenizer.json" "$text"
   echo
 done
 
 echo "== From files to shards"
-bench/data/prepare.py "$tinygpt" build/release/bench/tinygpt-bench-encode "$tokenizer" "${texts[0]}"
+bench/data/prepare.py "$tinygpt" build/dev/bench/tinygpt-bench-encode "$tokenizer" "${texts[0]}"
 echo
 
 # Other measurements of this folder bring a script of their own.

@@ -143,7 +143,7 @@ class Session:
             return False
         jobs = os.cpu_count() or 1
         configure = ["cmake", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG",
-                     "-DTINYGPT_GPU=ON", "-DTINYGPT_ON_GPU_ALONE=ON", "-DTINYGPT_BUILD_EXAMPLES=OFF",
+                     "-DTINYGPT_GPU=ON", "-DTINYGPT_ON_GPU_ALONE=ON", "-DTINYGPT_BUILD_TESTS=ON", "-DTINYGPT_BUILD_BENCHMARKS=ON",
                      f"-DTINYGPT_NATIVE={'OFF' if architectures else 'ON'}", f"-DCMAKE_CUDA_COMPILER={nvcc()}",
                      f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={binaries}"]
         if headers:

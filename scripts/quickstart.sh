@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 preset=tiny_char
 iterations=1200
-program=build/release/presets/tinygpt-$preset
+tool=build/release/presets/tinygpt
 text=build/text/kjv.txt
 prompt='In the beginning '
 
@@ -37,15 +37,10 @@ echo "== Packages"
 install_packages "${BUILD_PACKAGES[@]}"
 if [ -n "$prompt" ]; then install_packages "${TEXT_PACKAGES[@]}"; fi
 
-echo "== Build tinygpt-$preset"
+echo "== Build tinygpt and tinygpt-$preset"
 mkdir -p build
-configure=(cmake --preset release)
-if [ ! -f build/release/CMakeCache.txt ]; then
-  # Tests and benchmarks need packages of their own, which scripts/test.sh installs.
-  configure+=(-DTINYGPT_BUILD_TESTS=OFF -DTINYGPT_BUILD_BENCHMARKS=OFF -DTINYGPT_BUILD_EXAMPLES=OFF)
-fi
-"${configure[@]}" > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
-cmake --build --preset release --target "tinygpt-$preset"
+cmake --preset release > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+cmake --build --preset release --target tinygpt-tool "tinygpt-$preset"
 
 if [ -n "$prompt" ] && [ ! -s "$text" ]; then
   echo "== Prepare the King James Bible: $text"
@@ -57,22 +52,23 @@ fi
 
 out=build/models/$preset-$(basename "$text" | tr -c 'A-Za-z0-9\n' '-')-$(cksum < "$text" | cut -d' ' -f1)
 echo "== The model"
-"$program" info
+"$tool" info --preset "$preset"
 echo "== Train: Ctrl-C stops and saves; this command goes on from there"
 resume=()
 if compgen -G "$out/step-*" > /dev/null; then resume=(--resume); fi
-"$program" train --input-file "$text" --out "$out" "${resume[@]}" --max-iters "$iterations" \
+"$tool" train --preset "$preset" --input-file "$text" --out "$out" "${resume[@]}" --max-iters "$iterations" \
   --learning-rate 1e-3 --dropout 0 "$@"  # a short run: faster and without dropout, unlike the preset's 5,000 steps
 
 echo "== A sample"
-"$program" generate --model "$out" ${prompt:+--prompt "$prompt"} --max-new-tokens 500
+"$tool" generate --model "$out" ${prompt:+--prompt "$prompt"} --max-new-tokens 500
 
 cat << END
 
 == What to try next, in $PWD
-  $program generate --model $out --temperature 1.0 --seed 7${prompt:+ --prompt 'And he said '}
-  $program train --input-file $text --out $out --resume --max-iters $((2 * iterations))
-  $program info --tensors
+  $tool generate --model $out --temperature 1.0 --seed 7${prompt:+ --prompt 'And he said '}
+  $tool train --input-file $text --out $out --resume --max-iters $((2 * iterations))
+  $tool train --preset small_char --input-file $text --out build/models/small   # larger; compiled once
+  $tool help
   scripts/quickstart.sh your-own-text.txt
   scripts/test.sh
 END

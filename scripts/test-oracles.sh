@@ -27,14 +27,14 @@ if [ ! -x "$environment/bin/python" ]; then
 fi
 
 echo "== Build"
-cmake --preset release -DTINYGPT_BUILD_TESTS=ON
-cmake --build --preset release --target tinygpt-oracle tinygpt-tool
+cmake --preset dev
+cmake --build --preset dev --target tinygpt-oracle tinygpt-tool
 
 failed=0
 for script in tests/oracles/*.py; do
   name=$(basename "$script" .py)
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
   echo "== $name"
-  "$environment/bin/python" "$script" build/release/tests/oracles/tinygpt-oracle || failed=1
+  "$environment/bin/python" "$script" build/dev/tests/oracles/tinygpt-oracle || failed=1
 done
 exit $failed

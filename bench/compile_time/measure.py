@@ -33,7 +33,7 @@ def compile_command(build, target, source):
         command = shlex.split(line)
         if "-c" in command and any(word.endswith("/" + source) for word in command):
             return command
-    sys.exit(f"{build} has no command to compile {source}: configure it with cmake --preset release first")
+    sys.exit(f"{build} has no command to compile {source}: configure it with cmake --preset dev first")
 
 
 def measure(command):
@@ -46,7 +46,7 @@ def measure(command):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    arguments.add_argument("--build", type=pathlib.Path, default=ROOT / "build/dev")
     arguments.add_argument("--repeat", type=int, default=2)
     arguments.add_argument("--markdown", type=pathlib.Path, help="write the page with the results here")
     arguments.add_argument("presets", nargs="*", default=["tiny_char", "tiny", "gpt2_xl", "consumer_3B"])
@@ -125,7 +125,7 @@ Measured on {datetime.date.today()} on one core of an {model} with {version},
 `{' '.join(flags)}`, the lowest of {repeat}, by
 
 ```sh
-cmake --preset release
+cmake --preset dev
 bench/compile_time/measure.py --markdown docs/benchmarks/compile_time.md
 ```
 """

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 from gpu_session import aligned, output_of  # noqa: E402
 
-BUILD = ROOT / "build/release"
+BUILD = ROOT / "build/dev"
 TORCH = ROOT / "bench/pytorch/cpu.py"
 # name: (preset, as PyTorch's script calls it, batch, warm-up steps, steps, at least so many times PyTorch)
 TRAIN = {
@@ -342,8 +342,8 @@ def build(rows):
     targets = [f"tinygpt-bench-cpu-{p}" for p in presets] + ["tinygpt-bench-machine", "tinygpt-bench-gemm"]
     if "start" in rows:
         targets.append("tinygpt-tiny_char")
-    for command in (["cmake", "--preset", "release", "-DTINYGPT_BUILD_BENCHMARKS=ON"],
-                    ["cmake", "--build", "--preset", "release", "--target", *targets]):
+    for command in (["cmake", "--preset", "dev"],
+                    ["cmake", "--build", "--preset", "dev", "--target", *targets]):
         if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode != 0:
             sys.exit(f"bench-cpu: {shlex.join(command)} failed")
 

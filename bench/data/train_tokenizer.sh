@@ -6,6 +6,6 @@ shift
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 echo "== Training a tokenizer"
 for text in "$@"; do
-  "$python" bench/data/train_tokenizer.py build/release/presets/tinygpt "$text"
+  "$python" bench/data/train_tokenizer.py build/dev/presets/tinygpt "$text"
   echo
 done

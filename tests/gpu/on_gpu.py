@@ -27,7 +27,7 @@ def main():
         print(f"SKIPPED, nothing ran on a GPU: {reason}")
         return SKIPPED
     if not os.path.exists(program):
-        print(f"{program} is not built: cmake --build build/release --target {os.path.basename(program)}")
+        print(f"{program} is not built: cmake --build build/dev --target {os.path.basename(program)}")
         return 1
     return subprocess.run(sys.argv[1:]).returncode
 

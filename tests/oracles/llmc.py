@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checkpoints of llm.c's, as llm.c's train_gpt2.py lays them out, against transformers' GPT-2.
 
-    llmc.py PROGRAM        PROGRAM is build/release/tests/oracles/tinygpt-oracle; -exchange lies beside it
+    llmc.py PROGRAM        PROGRAM is build/dev/tests/oracles/tinygpt-oracle; -exchange lies beside it
 
 Ours, read here: logits of transformers' model against this project's. Theirs, written here: the same from the other side.
 Exits 1 where one differs by more than 1e-4.

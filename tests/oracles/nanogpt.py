@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """nanoGPT's state dicts, saved with the safetensors library, against a GPT of its shape in PyTorch.
 
-    nanogpt.py PROGRAM        PROGRAM is build/release/tests/oracles/tinygpt-oracle; -exchange lies beside it
+    nanogpt.py PROGRAM        PROGRAM is build/dev/tests/oracles/tinygpt-oracle; -exchange lies beside it
 
 Exits 1 where the logits differ by more than 1e-4.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ONNX files of small random models of every family: onnx.checker, and ONNX Runtime's logits against this project's.
 
-    onnx_runtime.py PROGRAM        PROGRAM is build/release/tests/oracles/tinygpt-oracle; -exchange lies beside it
+    onnx_runtime.py PROGRAM        PROGRAM is build/dev/tests/oracles/tinygpt-oracle; -exchange lies beside it
 
 Prints the worst difference of each model; exits 1 where one is over 1e-4.
 """

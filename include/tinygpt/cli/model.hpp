@@ -80,6 +80,7 @@ struct CpuBuild {
   const char* vectors = "";      ///< "AVX-512"
   bool multiplies_bf16 = false;  ///< else that is done in float32, at no gain but memory
   std::string onednn;            ///< the version that multiplies large matrices; empty where the own products do
+  bool optimised = true;         ///< by the compiler
 
   /// What it trains and generates in, unless it is told otherwise.
   Precision precision() const { return multiplies_bf16 ? bf16 : float32; }

@@ -35,7 +35,12 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
                          return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
                                                       : Single::generator(how, std::move(weights), batch);
                        }};
-  return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16, cpu::onednn::version()}, gpu};
+#if defined(__OPTIMIZE__)
+  constexpr bool optimised = true;
+#else
+  constexpr bool optimised = false;
+#endif
+  return {M::config, on_cpu, {cpu::vector_name, cpu::multiplies_bf16, cpu::onednn::version(), optimised}, gpu};
 }
 
 }  // namespace tinygpt::cli

@@ -128,8 +128,10 @@ inline void expect_room(const Tokenizer& tokenizer, int vocab) {
     throw Error("the text has " + std::to_string(tokenizer.size()) + " different bytes" + model +
                 "Vocab<256>, which suits any text");
   }
-  throw Error("the tokenizer has " + std::to_string(tokenizer.size()) + " tokens" + model + "Vocab<" +
-              std::to_string(tokenizer.size()) + "> or more, or a smaller tokenizer");
+  const std::string size = std::to_string(tokenizer.size());
+  throw Error("the tokenizer has " + size + " tokens" + model + "Vocab<" + size +
+              "> or more (tinygpt train --preset NAME --vocab-size " + size +
+              "; tinygpt presets shows the V of each preset), or a smaller tokenizer");
 }
 
 /// Encodes many texts, and is faster the more it has seen: it remembers words. Each thread needs one of its own.

@@ -126,8 +126,8 @@ class Parser {
     std::string made;
     if (name == "QkNorm") {
       config_.qk_norm = true;
-    } else if (const auto* const of = std::find_if(std::begin(sizes), std::end(sizes),
-                                                   [&](const Sizes& s) { return s.word == name; });
+    } else if (const auto* const of =
+                   std::find_if(std::begin(sizes), std::end(sizes), [&](const Sizes& s) { return s.word == name; });
                of != std::end(sizes)) {
       expect("<");
       made = std::to_string(config_.*of->first = size());

@@ -43,7 +43,8 @@ class WaitingLine {
     winsize size{};
     const std::size_t width = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
     const std::string time = " " + duration_text(seconds);
-    const std::string shown = text_.size() + time.size() < width ? text_ : text_.substr(0, width - time.size() - 4) + "...";
+    const std::string shown =
+        text_.size() + time.size() < width ? text_ : text_.substr(0, width - time.size() - 4) + "...";
     std::fprintf(stderr, "\r%s%s\x1b[K", shown.c_str(), time.c_str());
   }
 
@@ -118,7 +119,8 @@ Outcome run_child(const std::vector<std::string>& command, std::string_view inpu
     std::signal(stopped_by, SIG_DFL);
     ::raise(stopped_by);
   }
-  Outcome outcome{status, std::string(static_cast<std::size_t>(std::max<off_t>(0, ::lseek(out.get(), 0, SEEK_END))), '\0')};
+  Outcome outcome{status,
+                  std::string(static_cast<std::size_t>(std::max<off_t>(0, ::lseek(out.get(), 0, SEEK_END))), '\0')};
   [[maybe_unused]] const ssize_t n = ::pread(out.get(), outcome.said.data(), outcome.said.size(), 0);
   return outcome;
 }
@@ -147,7 +149,8 @@ inline std::string first_complaint(std::string_view said) {
 /// Throws what a compiler that failed has said; `log` is where all of it lies, or empty.
 [[noreturn]] inline void throw_complaint(const Outcome& outcome, const std::filesystem::path& log) {
   const auto has = [&](std::string_view words) { return outcome.said.find(words) != std::string::npos; };
-  if (has("Killed signal") || has("virtual memory exhausted") || has("out of memory") || has("Cannot allocate memory")) {
+  if (has("Killed signal") || has("virtual memory exhausted") || has("out of memory") ||
+      has("Cannot allocate memory")) {
     throw OutOfMemory("the compiler had not enough memory, of which it needs some 2 GiB: close other programs");
   }
   if (has("No space left on device")) {

@@ -49,10 +49,16 @@ inline Exit dispatch(int argc, char** argv) {
   const bool own = first.starts_with("-") || std::find(names.begin(), names.end(), first) != names.end();
   if (is_model_command(first)) become_model(words, argv[0]);
   for (const ModelCommand& command : model_commands) names.emplace_back(command.name);
-  if (!own) become_preset(first, names, {words.begin() + 1, words.end()});
+  if (!own) {
+    const std::vector<std::string> rest(words.begin() + 1, words.end());
+    become_preset(first, rest);
+    if (presets::find(first)) become_model_of(first, rest, argv[0]);
+    refuse_word(first, names);
+  }
   CLI::App app("Plan, prepare, train and run small GPTs", "tinygpt");
   app.footer(
-      "tinygpt PRESET COMMAND ... runs tinygpt-PRESET COMMAND ..., such as tinygpt tiny_char train --help.\n"
+      "A command of a model finds the program of its type, or compiles it once, in some 20 s.\n"
+      "tinygpt PRESET COMMAND ... is tinygpt COMMAND --preset PRESET ..., such as tinygpt tiny_char train --help.\n"
       "Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 not enough memory, 5 the disk is full.");
   for (const ModelCommand& command : model_commands) app.add_subcommand(command.name, command.about);
 

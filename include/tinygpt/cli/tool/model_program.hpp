@@ -50,7 +50,9 @@ inline ModelWords read_model_words(const std::vector<std::string>& words) {
     const std::size_t equals = word.find('=');
     const std::string flag = word.substr(0, equals);
     const auto value = [&](const char* what) {
-      const std::string text = equals != std::string::npos ? word.substr(equals + 1) : ++i < words.size() ? words[i] : "";
+      const std::string text = equals != std::string::npos ? word.substr(equals + 1)
+                               : ++i < words.size()        ? words[i]
+                                                           : "";
       if (text.empty() || text.starts_with("--")) {
         throw UsageError(flag + " needs " + what + " after it, not '" + printable(text) + "': see tinygpt help " +
                          printable(said.command));
@@ -160,20 +162,22 @@ inline std::filesystem::path any_program() {
 
 inline std::string how_to_say_which(const std::string& command) {
   if (command == "train") {
-    return "--preset NAME, --type \"GPT<...>\" or --model DIR (tinygpt presets lists the presets), or --out DIR --resume";
+    return "--preset NAME, --type \"GPT<...>\" or --model DIR (tinygpt presets lists the presets), or --out DIR "
+           "--resume";
   }
   return "--model DIR, or --preset NAME or --type \"GPT<...>\" where no weights are needed";
 }
 
-/// tinygpt COMMAND ... for a command of the models' programs. `called` is how this program was called, which the model's
-/// program takes for its own name: so the commands that it suggests are those of the tool.
+/// tinygpt COMMAND ... for a command of the models' programs. `called` is how this program was called, which the
+/// model's program takes for its own name: so the commands that it suggests are those of the tool.
 [[noreturn]] inline void become_model(const std::vector<std::string>& words, const std::string& called) {
   ModelWords said = read_model_words(words);
   std::vector<std::string> arguments{said.command};
   arguments.insert(arguments.end(), said.rest.begin(), said.rest.end());
   if (said.help && !said.says_which()) {
-    std::printf("tinygpt %s needs a model: %s.\n--vocab-size N or --context N make another type of a preset or type.\n\n",
-                said.command.c_str(), how_to_say_which(said.command).c_str());
+    std::printf(
+        "tinygpt %s needs a model: %s.\n--vocab-size N or --context N make another type of a preset or type.\n\n",
+        said.command.c_str(), how_to_say_which(said.command).c_str());
     if (const auto any = any_program(); !any.empty()) become(any, called, arguments);
     throw Error("the flags of " + said.command + " are shown by the program of a model, and none is built yet: give " +
                 "one, such as --preset tiny_char, which is compiled once");
@@ -184,6 +188,14 @@ inline std::string how_to_say_which(const std::string& command) {
   const auto program = find_program(*wanted, cache);
   become(program, called, arguments);
   throw Error(program.string() + " has gone: try again");
+}
+
+/// tinygpt PRESET COMMAND ... where the preset's program was not built: tinygpt COMMAND --preset PRESET ...
+[[noreturn]] inline void become_model_of(const std::string& preset, std::vector<std::string> words,
+                                         const std::string& called) {
+  if (words.empty() || words[0].starts_with("-")) words.insert(words.begin(), "info");
+  words.insert(words.begin() + 1, {"--preset", preset});
+  become_model(words, called);
 }
 
 }  // namespace tinygpt::cli::tool

@@ -29,21 +29,18 @@ inline std::filesystem::path preset_program(std::string_view name) {
   return program_directory() / ("tinygpt-" + std::string(name));
 }
 
-/// Becomes the program of that name, where there is one beside this one; else the word is a mistake, which is thrown.
-[[noreturn]] inline void become_preset(const std::string& name, std::vector<std::string> commands,
-                                       std::vector<std::string> words) {
-  if (!name.empty() && name.find('/') == std::string::npos) {
-    const auto program = preset_program(name);
-    become(program, program.string(), words);
-  }
-  if (presets::find(name)) {
-    const std::string command = words.empty() || words[0].starts_with("-") ? "train" : shell_quoted(words[0]);
-    throw Error("tinygpt-" + name + " was not built: write tinygpt " + command + " --preset " + name +
-                " ..., which compiles it once");
-  }
+/// Becomes the program of that name, where one lies beside this one.
+inline void become_preset(const std::string& name, std::vector<std::string> words) {
+  if (name.empty() || name.find('/') != std::string::npos) return;
+  const auto program = preset_program(name);
+  become(program, program.string(), std::move(words));
+}
+
+/// Throws what is wrong with a first word that is neither one of the commands nor a preset.
+[[noreturn]] inline void refuse_word(const std::string& word, std::vector<std::string> commands) {
   for (const auto& preset : preset_names()) commands.push_back(preset);
-  throw UsageError("'" + printable(name) + "' is no command and no preset" +
-                   did_you_mean(name, commands, "tinygpt help shows the commands, tinygpt presets the presets"));
+  throw UsageError("'" + printable(word) + "' is no command and no preset" +
+                   did_you_mean(word, commands, "tinygpt help shows the commands, tinygpt presets the presets"));
 }
 
 }  // namespace tinygpt::cli::tool

@@ -1,5 +1,5 @@
-// The programs of models that were compiled here, each in a folder of its own that is named after everything it was made
-// of: PROGRAMS/<type, version, headers, processor>-<compiler, flags>-<name, training defaults>/.
+// The programs of models that were compiled here, each in a folder of its own that is named after everything it was
+// made of: PROGRAMS/<type, version, headers, processor>-<compiler, flags>-<name, training defaults>/.
 #pragma once
 
 #include <fcntl.h>
@@ -21,8 +21,8 @@ namespace tinygpt::cli::tool {
 /// A program that is wanted.
 struct Wanted {
   Config config;
-  std::string name;        ///< what it is called, in its messages and in what it saves
-  TrainOptions defaults;   ///< of train
+  std::string name;          ///< what it is called, in its messages and in what it saves
+  TrainOptions defaults;     ///< of train
   bool any_defaults = true;  ///< would a program with other training defaults do?
 };
 
@@ -49,17 +49,17 @@ struct CachedProgram {
 
 namespace program_cache {
 
-/// How many are kept: those that were used last.
-inline constexpr std::size_t most_kept = 32;
+/// How many are kept, and of what they share: those that were used last.
+inline constexpr std::size_t most_kept = 32, most_libraries_kept = 4;
 
-/// The whole programs, the last used first; half-made ones are none.
-inline std::vector<CachedProgram> list(const std::filesystem::path& root) {
+/// The whole programs, the last used first; half-made ones are none. Or the folders that hold a file of another name.
+inline std::vector<CachedProgram> list(const std::filesystem::path& root, const char* holding = "tinygpt-model") {
   std::vector<CachedProgram> found;
   std::error_code error;
   for (std::filesystem::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
     CachedProgram program{at->path(), {}, {}, 0, {}};
     std::error_code missing;
-    program.bytes = static_cast<std::int64_t>(std::filesystem::file_size(program.file(), missing));
+    program.bytes = static_cast<std::int64_t>(std::filesystem::file_size(program.folder / holding, missing));
     if (missing) continue;
     program.used = std::filesystem::last_write_time(program.folder, missing);
     try {
@@ -93,7 +93,8 @@ inline Descriptor lock(const std::filesystem::path& folder, const std::string& t
         ::poll(nullptr, 0, 100);
       }
     }
-    struct stat mine {}, there {};
+    struct stat mine {
+    }, there{};
     if (::fstat(held.get(), &mine) == 0 && ::stat(folder.c_str(), &there) == 0 && mine.st_ino == there.st_ino) {
       return held;
     }
@@ -118,13 +119,14 @@ inline void replace(std::string& text, std::string_view what, std::string_view b
 /// main() of a model, from the same template as CMake's.
 inline std::string source_text(const Recipe& recipe, const Wanted& wanted) {
   std::string text = read_small_file(recipe.sources / "preset_main.cpp.in");
-  for (const auto& [what, by] : std::vector<std::pair<std::string, std::string>>{{"@INCLUDE@", ""},
-                                                                                   {"@DECLARATION@", ""},
-                                                                                   {"@GPU@", ""},
-                                                                                   {"@LABEL@", "{}"},
-                                                                                   {"@TYPE@", type_text(wanted.config)},
-                                                                                   {"@DEFAULTS@", defaults_text(wanted.defaults)},
-                                                                                   {"@NAME@", program_name(wanted.name)}}) {
+  for (const auto& [what, by] :
+       std::vector<std::pair<std::string, std::string>>{{"@INCLUDE@", ""},
+                                                        {"@DECLARATION@", ""},
+                                                        {"@GPU@", ""},
+                                                        {"@LABEL@", "{}"},
+                                                        {"@TYPE@", type_text(wanted.config)},
+                                                        {"@DEFAULTS@", defaults_text(wanted.defaults)},
+                                                        {"@NAME@", program_name(wanted.name)}}) {
     replace(text, what, by);
   }
   return text;
@@ -139,14 +141,16 @@ class ProgramCache {
     if (compiler_.command.empty()) return;
     std::vector<std::string> ask = compiler_.command;
     ask.emplace_back("--version");
-    const Outcome said = run_child(ask, "", [] {}, [] {});
+    const Outcome said = run_child(
+        ask, "", [] {}, [] {});
     version_ = said.said.substr(0, said.said.find('\n'));
   }
 
   /// The program, compiled if need be. Throws Error where that cannot be.
   std::filesystem::path program(const Wanted& wanted) const {
     const std::string type = type_text(wanted.config);
-    const std::string model = short_hash(type + "\n" + TINYGPT_VERSION + "\n" + recipe_.headers + "\n" + processor_text());
+    const std::string model =
+        short_hash(type + "\n" + TINYGPT_VERSION + "\n" + recipe_.headers + "\n" + processor_text());
     const std::string made = model + "-" + made_by();
     const auto folder =
         root_ / (made + "-" + short_hash(wanted.name + "\n" + defaults_text(wanted.defaults)).substr(0, 8));
@@ -168,18 +172,21 @@ class ProgramCache {
     if (compiler_.command.empty()) throw no_compiler(type + ", which a rule of the library refuses,");
     std::vector<std::string> command = base_command();
     for (const char* const word : {"-fsyntax-only", "-x", "c++", "-"}) command.emplace_back(word);
-    const Outcome outcome =
-        run_child(command, "#include <tinygpt/config/resolve.hpp>\nusing namespace tinygpt;\ntemplate <class... Os> struct "
-                           "GPT { static_assert(config::valid<Os...>()); };\ntemplate struct " + type + ";\n",
-                  [] {}, [] {});
+    const Outcome outcome = run_child(
+        command,
+        "#include <tinygpt/config/resolve.hpp>\nusing namespace tinygpt;\ntemplate <class... Os> struct "
+        "GPT { static_assert(config::valid<Os...>()); };\ntemplate struct " +
+            type + ";\n",
+        [] {}, [] {});
     if (outcome.status != 0) throw_complaint(outcome, "");
     throw Error("the sizes of " + type + " are too large together: make some of them smaller");
   }
 
  private:
   static Error no_compiler(const std::string& what) {
-    return Error(what + " must be compiled once, and there is no C++ compiler here: install one, on Debian with apt-get "
-                        "install g++ libeigen3-dev nlohmann-json3-dev libcli11-dev");
+    return Error(what +
+                 " must be compiled once, and there is no C++ compiler here: install one, on Debian with apt-get "
+                 "install g++ libeigen3-dev nlohmann-json3-dev libcli11-dev");
   }
 
   std::string made_by() const {
@@ -204,9 +211,12 @@ class ProgramCache {
   }
 
   std::vector<std::filesystem::path> surplus() const {
-    const auto all = program_cache::list(root_);
     std::vector<std::filesystem::path> folders;
-    for (std::size_t i = program_cache::most_kept; i < all.size(); ++i) folders.push_back(all[i].folder);
+    for (const auto& [kind, most] : {std::pair("tinygpt-model", program_cache::most_kept),
+                                     std::pair("tinygpt-cli.o", program_cache::most_libraries_kept)}) {
+      const auto all = program_cache::list(root_, kind);
+      for (std::size_t i = most; i < all.size(); ++i) folders.push_back(all[i].folder);
+    }
     return folders;
   }
 
@@ -230,8 +240,8 @@ class ProgramCache {
     const auto log = folder / "compiler.log";
     command.insert(command.end(), {"-o", temporary.string()});
     WaitingLine line(what);
-    const Outcome outcome =
-        run_child(command, "", [&] { line.move(); }, [&] { ::unlink(temporary.c_str()); });
+    const Outcome outcome = run_child(
+        command, "", [&] { line.move(); }, [&] { ::unlink(temporary.c_str()); });
     if (outcome.status != 0) {
       ::unlink(temporary.c_str());
       std::string all;
@@ -264,10 +274,14 @@ class ProgramCache {
       return recipe_.library;
     }
     const auto folder =
-        root_ / ("library-" + short_hash(std::string(TINYGPT_VERSION) + recipe_.headers + processor_text()) + "-" + made_by());
+        root_ /
+        ("library-" + short_hash(std::string(TINYGPT_VERSION) + recipe_.headers + processor_text()) + "-" + made_by());
     const auto file = folder / "tinygpt-cli.o";
     const Descriptor lock = program_cache::lock(folder, "what all models' programs share");
-    if (std::filesystem::exists(file, error)) return file;
+    if (std::filesystem::exists(file, error)) {
+      ::utimensat(AT_FDCWD, folder.c_str(), nullptr, 0);
+      return file;
+    }
     std::vector<std::string> command = base_command();
     command.insert(command.end(), {"-c", (recipe_.sources / "tinygpt_cli.cpp").string()});
     make(std::move(command), file, "compiling what all models' programs share once, which takes some 60 s");
@@ -283,7 +297,8 @@ class ProgramCache {
 // tinygpt programs: what was compiled.
 
 struct ProgramsFlags {
-  static constexpr const char *command = "programs", *about = "List the models' programs that were compiled, or remove them";
+  static constexpr const char *command = "programs",
+                              *about = "List the models' programs that were compiled, or remove them";
   bool clear = false, json = false;
 };
 

@@ -21,8 +21,9 @@ inline std::filesystem::path program_directory() {
   std::error_code error;
   const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error || !path.is_absolute()) {
-    throw Error("cannot find the folder of this program, as /proc is not mounted: mount it, or run the program of the "
-                "model by its own path");
+    throw Error(
+        "cannot find the folder of this program, as /proc is not mounted: mount it, or run the program of the "
+        "model by its own path");
   }
   return path.parent_path();
 }
@@ -80,8 +81,8 @@ struct Recipe {
   std::filesystem::path library;               ///< tinygpt-cli, compiled
   std::string compiler, compiler_version;      ///< that compiled it
   std::string flags, libraries, processor;
-  std::string headers;                            ///< a fingerprint of the library's own
-  std::filesystem::file_time_type newest_header;
+  std::string headers;  ///< a fingerprint of the library's own
+  std::filesystem::file_time_type newest_header = std::filesystem::file_time_type::min();
 };
 
 namespace recipe {
@@ -89,7 +90,8 @@ namespace recipe {
 /// Looks for what a package has put elsewhere than where it was when this was built.
 inline void add_usual_folders(std::vector<std::filesystem::path>& include) {
   const char* const needed[][2] = {{"Eigen/Core", "libeigen3-dev"}, {"nlohmann/json.hpp", "nlohmann-json3-dev"}};
-  const char* const usual[] = {"/usr/include", "/usr/include/eigen3", "/usr/local/include", "/usr/local/include/eigen3"};
+  const char* const usual[] = {"/usr/include", "/usr/include/eigen3", "/usr/local/include",
+                               "/usr/local/include/eigen3"};
   std::error_code error;
   for (const auto& [header, package] : needed) {
     const auto has = [&, name = header](const std::filesystem::path& folder) {
@@ -146,8 +148,14 @@ inline Recipe read_recipe() {
   const Json json = read_json(file);
   const auto text = [&](const char* name) { return member<std::string>(json, name, file); };
   const auto path = [&](const std::string& name) { return (file.parent_path() / name).lexically_normal(); };
-  Recipe recipe{path(text("sources")), {},           path(text("library")), text("compiler"), text("compiler_version"),
-                text("flags"),         text("libraries"), text("processor"), "",               {}};
+  Recipe recipe;
+  recipe.sources = path(text("sources"));
+  recipe.library = path(text("library"));
+  recipe.compiler = text("compiler");
+  recipe.compiler_version = text("compiler_version");
+  recipe.flags = text("flags");
+  recipe.libraries = text("libraries");
+  recipe.processor = text("processor");
   if (!json.contains("include") || !json["include"].is_array()) throw damaged(file, "'include' must be a list");
   for (const Json& folder : json["include"]) {
     const std::string name = folder.is_string() ? folder.get<std::string>() : "";
