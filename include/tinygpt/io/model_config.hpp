@@ -120,8 +120,7 @@ inline ModelConfig expect_architecture(const ModelReader& reader, const Config& 
   }
   const std::string directory = reader.directory().string();
   throw Error(directory + " holds another architecture (" + differences(said.config, config) + "): " +
-              (said.ours ? "use tinygpt-" + printable(said.name) + ", which trained it, or give another directory"
-                         : "tinygpt config-from " + directory + " says how to build its program"));
+              "tinygpt generate --model and tinygpt train --model take the program of its type, or give another directory");
 }
 
 }  // namespace tinygpt

@@ -11,8 +11,9 @@
 #include <vector>
 
 #include <tinygpt/cli/tool/compile.hpp>
+#include <tinygpt/cli/tool/config_from.hpp>
 #include <tinygpt/cli/tool/new.hpp>
-#include <tinygpt/io/atomic_file.hpp>
+#include <tinygpt/io/atomic_directory.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/macros.hpp>
 
