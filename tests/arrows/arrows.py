@@ -15,7 +15,7 @@ RANK = {
     "data": 7, "io": 8,
     "presets": 8, "prepare": 9, "exchange": 9, "cli": 10,
 }
-ANYWHERE = {"macros.hpp", "error.hpp", "in_parallel.hpp", "processors.hpp", "meta"}
+ANYWHERE = {"macros.hpp", "error.hpp", "graphics_cards.hpp", "in_parallel.hpp", "processors.hpp", "meta"}
 EIGEN = {"reference", "cpu"}
 ANY_BACKEND = {"train", "generate"}  # these are templates over the backend and may name none
 BACKENDS = ("reference", "cpu", "gpu")

@@ -247,7 +247,7 @@ class Exchange(unittest.TestCase):
         self.refused(run(*export, "--out", out, "--format", "onyx"), 2, "--format must be one of hf", "onyx")
         self.refused(run(*export, "--out", out, "--dtype", "int8"), 2, "--dtype must be one of float32, bf16, float16")
         self.refused(run(TOOL, "import", "--from", self.dir / "none", "--out", out), 1, "there is no")
-        self.refused(run(TOOL, "import", "--from", self.text, "--out", out), 1, "no format that can be read")
+        self.refused(run(TOOL, "import", "--from", self.text, "--out", out), 1, "unknown format")
         self.refused(run(TOOL, "import", "--from", self.dir, "--out", out), 1, "not a whole model")
         self.refused(run(TOOL, "config-from", self.dir / "none"), 1, "no model directory")
         self.refused(self.train(self.model, "--resume", "--init-from-model", self.model), 2, "contradict")

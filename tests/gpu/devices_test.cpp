@@ -51,7 +51,7 @@ TEST_CASE("A card's peak goes by the words of its name, the nearest name first",
 
 TEST_CASE("Of a card that is not in the table, or may be several, no peak is claimed", "[gpu]") {
   CHECK(gpu::peak_flops("NVIDIA GeForce RTX 4090 Laptop GPU") == 0);
-  CHECK(gpu::peak_flops("NVIDIA GeForce RTX 4090 D") == 0);
+  CHECK(gpu::peak_flops("NVIDIA GeForce RTX 5090 D") == 0);
   CHECK(gpu::peak_flops("Tesla T4") == 0);
   CHECK(gpu::peak_flops("NVIDIA A10G") == 0);
   CHECK(gpu::peak_flops("an emulated GPU") == 0);

@@ -65,7 +65,7 @@ inline Chosen choose(const Model& model, const BackendFlags& flags) {
   const bool ask = flags.backend != BackendKind::cpu;
   const Gpu gpu = !ask ? Gpu{} : model.gpu == nullptr ? none : model.gpu->find(flags.device);
   if (asked && !gpu.why_not.empty()) {
-    throw Error("--backend gpu cannot be had: " + gpu.why_not + ", or use --backend cpu");
+    throw Error("the gpu backend is not available: " + gpu.why_not + ", or use --backend cpu");
   }
   if (ask && gpu.why_not.empty()) {
     const Precision precision = gpu.bf16 ? flags.precision.value_or(bf16) : float32;

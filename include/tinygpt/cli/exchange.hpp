@@ -139,7 +139,7 @@ inline LoadedModel read_foreign(const ImportFlags& flags, const std::optional<Co
                 "): import it with the program tinygpt, which takes any");
   }
   throw Error(path.string() +
-              " is of no format that can be read: give a directory with config.json and model.safetensors, as Hugging "
+              " is in an unknown format: give a directory with config.json and model.safetensors, as Hugging "
               "Face has them, a checkpoint of llm.c's, a GGUF file, or a state dict of nanoGPT's as .safetensors");
 }
 

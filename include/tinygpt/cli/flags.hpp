@@ -7,12 +7,14 @@
 #include <charconv>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
 #include <tinygpt/cli/exit.hpp>
+#include <tinygpt/cli/help.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/io/config_json.hpp>
 #include <tinygpt/io/nearest_word.hpp>
@@ -136,10 +138,15 @@ template <class Use> void for_each_command(CLI::App& app, bool typed, Use&& use)
 /// Adds --version and reads the command line into `app` and its commands, each of which minds its own words. False
 /// where it asked for help or the version only, which is then printed.
 inline bool parse(CLI::App& app, std::vector<std::string> arguments) {
-  const CLI::Option* const version = app.add_flag("--version")->description("Print the version");
-  app.get_formatter()->column_width(34);
-  app.allow_extras();
-  for_each_command(app, false, [](CLI::App& command) { command.allow_extras(); });
+  const CLI::Option* const version = app.add_flag("--version")->description("Print the version")->group("Options");
+  const auto formatter = std::make_shared<HelpFormatter>();
+  const auto prepare = [&](CLI::App& command) {
+    command.formatter(formatter);
+    command.allow_extras();
+    command.get_help_ptr()->description("Print this help");
+  };
+  prepare(app);
+  for_each_command(app, false, prepare);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 reads them from the back
   try {
     app.parse(arguments);

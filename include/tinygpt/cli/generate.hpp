@@ -39,7 +39,7 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
                                        "Text to go on from (default a newline, or the token that ends a document)")
       ->type_name("TEXT")
       ->take_last();
-  add_path(app, "--prompts", "A text file with a prompt on each line; each is gone on from, in their order", "FILE",
+  add_path(app, "--prompts", "A text file with a prompt on each line; each is continued, in order", "FILE",
            flags.prompts);
   add_number<int>(app, "--max-new-tokens",
                   "Length of a sample, in tokens; it ends before at a token that ends a document", "500", positive_int,

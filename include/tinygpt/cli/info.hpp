@@ -8,6 +8,7 @@
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/table.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/model_file.hpp>
 #include <tinygpt/io/safetensors.hpp>
@@ -56,7 +57,7 @@ inline std::string tensors_text(const ParamTable& table) {
     lines.push_back({row.name, shape_text(stored_shape(row)), grouped(row.size()), init_text(row.init),
                      row.decay == Decay::yes ? "yes" : "no"});
   }
-  return table_text(lines, "llrll");
+  return table_text(lines, "llrll", Header::yes, {4, 3});
 }
 
 inline Json info_json(const Program& program, const Model& model) {
@@ -101,6 +102,7 @@ inline Exit info(const Program& program, const Model& model, const InfoFlags& fl
   const Precision precision = cpu.precision();
   const ParamTable table(config);
   const TrainOptions& defaults = program.defaults;
+  const std::string in_precision = " in " + config_text::word_of(config_text::precisions, precision);
   const int batch = defaults.batch_size;
   const auto forward = static_cast<double>(forward_flops_per_token(config, config.ctx));
   std::printf("%s\n\n", type_text(config).c_str());
@@ -109,9 +111,9 @@ inline Exit info(const Program& program, const Model& model, const InfoFlags& fl
       {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")" +
                          (program.label.empty() ? "" : "; the documents say " + program.label)},
       {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx}, precision)) +
-                              " with --batch-size " + std::to_string(batch) +
+                              in_precision + " with --batch-size " + std::to_string(batch) +
                               ": weights, gradients, AdamW's moments, activations"},
-      {"memory to generate", memory_text(generate_bytes(config, precision)) + ": weights, activations and " +
+      {"memory to generate", memory_text(generate_bytes(config, precision)) + in_precision + ": weights, activations and " +
                                  memory_text(kv_cache_bytes(config, precision)) + " of keys and values"},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) +
                               " to train, at the full context of " + grouped(config.ctx) + " tokens"},

@@ -64,6 +64,9 @@ inline Exit exit_of(const Error& error) {
 /// Runs body() and returns what the process returns to the shell. Whatever is thrown becomes one sentence on standard
 /// error after `name`; output that could not be written makes a command fail that would have succeeded.
 template <class Body> int run_program(std::string_view name, Body&& body) {
+  const auto complain = [&](std::string_view program, std::string_view sentence) {
+    cli::complain(program, sentence, Style::red);
+  };
   process::open_standard_streams();
   process::ignore_signals_of_write();
   const auto run = [&]() -> Exit {

@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/train/options.hpp>
 
@@ -21,10 +22,11 @@ struct Program {
   TrainOptions defaults;  ///< of train
 };
 
-/// One sentence on standard error, in one line.
-inline void complain(std::string_view program, std::string_view sentence) {
+/// One sentence on standard error, in one line. What ends the program is red there, where there is a terminal.
+inline void complain(std::string_view program, std::string_view sentence, Style style = Style::yellow) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(), one_line(sentence).c_str());
+  const std::string name = styled(program, style, STDERR_FILENO);
+  std::fprintf(stderr, "%s: %s\n", name.c_str(), one_line(sentence).c_str());
 }
 inline void complain(const Program& program, std::string_view sentence) {
   complain("tinygpt-" + program.preset, sentence);

@@ -1,4 +1,4 @@
-// What people look at: numbers in groups, tables, and a progress bar where there is a terminal.
+// What people look at: numbers in groups, colours and a progress bar where there is a terminal.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -15,10 +15,20 @@
 
 namespace tinygpt::cli {
 
-/// Does a person watch standard output?
-inline bool on_terminal() {
+/// Does a person watch standard output (or that descriptor)?
+inline bool on_terminal(int descriptor = STDOUT_FILENO) {
   const char* const term = std::getenv("TERM");
-  return ::isatty(STDOUT_FILENO) != 0 && (term == nullptr || std::string_view(term) != "dumb");
+  return ::isatty(descriptor) != 0 && (term == nullptr || std::string_view(term) != "dumb");
+}
+
+enum class Style { bold, dim, red, yellow };
+
+/// The text in that style, where a person watches the descriptor and has not said NO_COLOR (no-color.org).
+inline std::string styled(std::string_view text, Style style, int descriptor = STDOUT_FILENO) {
+  constexpr const char* codes[] = {"1", "2", "31", "33"};
+  const char* const none = std::getenv("NO_COLOR");
+  if (!on_terminal(descriptor) || (none != nullptr && *none != '\0')) return std::string(text);
+  return "\x1b[" + std::string(codes[static_cast<int>(style)]) + "m" + std::string(text) + "\x1b[0m";
 }
 
 inline std::size_t terminal_width() {
@@ -64,25 +74,6 @@ inline std::string duration_text(double seconds) {
   if (s < 60) return format("%llds", s);
   if (s < 3600) return format("%lldm%02llds", s / 60, s % 60);
   return format("%lldh%02lldm", s / 3600, s / 60 % 60);
-}
-
-/// Columns as wide as their widest cell. Right-aligned ones are named by `right`.
-inline std::string table_text(const std::vector<std::vector<std::string>>& rows, std::string_view alignment) {
-  std::vector<std::size_t> widths(alignment.size());
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line = "  ";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - row[i].size(), ' ');
-      line += (alignment[i] == 'r' ? padding + row[i] : row[i] + padding) + "  ";
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
 }
 
 /// A line at the bottom of the terminal, redrawn at most ten times a second; nothing where there is no terminal.

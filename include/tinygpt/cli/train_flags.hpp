@@ -48,6 +48,7 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
       flags.said.push_back([member, value](TrainOptions& options) { options.*member = value; });
     });
   };
+  group(app, "Data");
   add_path(app, "--input-file", "Text to train on, UTF-8; the last 10 % is for validation", "FILE", flags.input_file);
   add_path(
       app, "--dataset-dir",
@@ -68,16 +69,18 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
            "PATH", flags.tokenizer);
   add_choice<Sampling>(
       app, "--sampling",
-      "Which windows of the data to train on: epoch (every window once before any comes again) or random (windows that "
+      "Which sequences of the data to train on: epoch (every sequence once before any comes again) or random (sequences that "
       "begin anywhere)",
       config_text::word_of(trainer_state::samplings, Sampling::epoch), trainer_state::samplings,
       [&flags](Sampling sampling) { flags.sampling = sampling; });
+  group(app, "Model and output");
   add_path(app, "--init-from-model",
            "Begin with the weights and the tokenizer of this model, as a new run: a directory of this architecture, of "
            "tinygpt or of Hugging Face transformers",
            "DIR", flags.init_from_model);
   add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
-  app.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out, and with its options");
+  app.add_flag("--resume", flags.resume, "Resume from the newest checkpoint in --out, with its options");
+  group(app, "Batches");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
   option("--batch-size", &TrainOptions::batch_size, positive_int, "Sequences per iteration, each one context long",
          std::to_string(defaults.batch_size));
@@ -87,9 +90,10 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   add_choice<Recompute>(
       app, "--recompute",
       "What the backward pass computes again instead of keeping, to save memory: none, activations (norms and the "
-      "nonlinearity: little work) or blocks (everything in a layer: a third more); gives the same model",
+      "nonlinearity: little work) or blocks (everything in a layer: a third more work, known as activation checkpointing); gives the same model",
       config_text::word_of(config_text::recomputes, defaults.recompute), config_text::recomputes,
       [&flags](Recompute value) { flags.said.push_back([value](TrainOptions& o) { o.recompute = value; }); });
+  group(app, "Learning rate");
   option("--learning-rate", &TrainOptions::learning_rate, above_zero, "Highest learning rate",
          shown(defaults.learning_rate));
   add_number<double>(app, "--min-learning-rate", "Learning rate at the end of the cosine", "a tenth of --learning-rate",
@@ -99,20 +103,23 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
                      });
   option("--warmup-iters", &TrainOptions::warmup_iters, zero_or_more, "Iterations over which the learning rate rises",
          std::to_string(defaults.warmup_iters));
+  group(app, "Optimizer and regularisation");
   option("--weight-decay", &TrainOptions::weight_decay, not_negative, "AdamW's decay of the matrices",
          shown(defaults.weight_decay));
-  option("--beta1", &TrainOptions::beta1, below_one, "AdamW's memory of the gradient", shown(defaults.beta1));
-  option("--beta2", &TrainOptions::beta2, below_one, "AdamW's memory of its square", shown(defaults.beta2));
+  option("--beta1", &TrainOptions::beta1, below_one, "AdamW's momentum: how much of the mean gradient is kept", shown(defaults.beta1));
+  option("--beta2", &TrainOptions::beta2, below_one, "AdamW's second momentum: how much of the mean square is kept", shown(defaults.beta2));
   option("--grad-clip", &TrainOptions::grad_clip, not_negative, "Largest norm of the gradient; 0 for no clipping",
          shown(defaults.grad_clip));
   option("--dropout", &TrainOptions::dropout, below_one, "Probability with which an activation is dropped",
          shown(defaults.dropout));
+  group(app, "Evaluation and checkpoints");
   option("--eval-interval", &TrainOptions::eval_interval, positive, "Iterations between evaluations",
          std::to_string(defaults.eval_interval));
   option("--eval-iters", &TrainOptions::eval_iters, positive_int, "Batches per evaluation, of each part of the data",
          std::to_string(defaults.eval_iters));
   add_number<std::int64_t>(app, "--checkpoint-interval", "Iterations between checkpoints", "--eval-interval", positive,
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
+  group(app, "Machine");
   option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
          std::to_string(defaults.seed));
   add_flags(app, flags.backend);

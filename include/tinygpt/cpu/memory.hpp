@@ -20,7 +20,7 @@ constexpr std::int64_t train_workspace(const Config& c, int time, int threads) {
   const std::int64_t parameters = ParamTable(c).arena_size();
   const std::int64_t shared = std::max({gemm_shared_scratch, norm_backward_scratch(c.embd), norm_backward_scratch(c.head_dim),
                                         2 * ((parameters + arena_part - 1) / arena_part)});
-  return (threads * each + shared) * static_cast<std::int64_t>(sizeof(float));
+  return size_product(sizeof(float), size_sum(size_product(threads, each), shared));
 }
 
 /// What it comes to hold in generation, where a prompt is as long as the context.

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -31,20 +32,24 @@ namespace tinygpt::cpu {
 /// iteration must not throw.
 class ThreadPool {
  public:
+  /// `size` threads, or as many as the system gives (a limit of the user or of a container): a loop's results do not
+  /// depend on their number. Throws std::bad_alloc.
   explicit ThreadPool(int size) {
-    for (int thread = 1; thread < size; ++thread) workers_.emplace_back([this, thread] { work(thread); });
-    if (allowed_processors().size() == static_cast<std::size_t>(size)) keep_in_place();
+    try {
+      workers_.reserve(static_cast<std::size_t>(std::max(size, 1) - 1));
+      for (int thread = 1; thread < size; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    } catch (const std::system_error&) {
+    } catch (...) {
+      stop();
+      throw;
+    }
+    if (allowed_processors().size() == static_cast<std::size_t>(this->size())) keep_in_place();
   }
 
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  ~ThreadPool() {
-    stop_.store(true, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { stop(); }
 
   /// Number of threads that work on a loop, the calling one included.
   int size() const { return static_cast<int>(workers_.size()) + 1; }
@@ -78,6 +83,14 @@ class ThreadPool {
 
  private:
   static constexpr int spin_limit = 2000;
+
+  /// Ends the workers. A thread that nobody joins would end the program.
+  void stop() {
+    stop_.store(true, std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
 
   /// Each worker on a processor other than the calling thread's present one.
   void keep_in_place() {

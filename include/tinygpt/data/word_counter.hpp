@@ -31,10 +31,12 @@ class WordCounter {
   WordCounter(Pattern pattern, int threads) : pattern_(pattern), counts_(static_cast<std::size_t>(threads)) {
     if (threads == 1) return;
     try {
+      workers_.reserve(counts_.size());
       for (auto& counts : counts_) workers_.emplace_back([this, &counts] { work(counts); });
-    } catch (const std::system_error&) {
+    } catch (const std::system_error&) {  // fewer threads count the same words; with none the caller's own does
+    } catch (...) {
       stop();
-      throw Error("the system gives no " + std::to_string(threads) + " threads: ask for fewer");
+      throw;
     }
   }
   WordCounter(const WordCounter&) = delete;

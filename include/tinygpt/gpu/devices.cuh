@@ -3,8 +3,6 @@
 
 #include <cuda_runtime.h>
 
-#include <array>
-#include <cctype>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +11,7 @@
 #include <tinygpt/error.hpp>
 #include <tinygpt/gpu/capability.cuh>
 #include <tinygpt/gpu/cublaslt_library.cuh>
+#include <tinygpt/graphics_cards.hpp>
 
 namespace tinygpt::gpu {
 
@@ -31,59 +30,6 @@ struct Device {
 template <int Unused> __global__ void code_probe() {}
 
 namespace detail {
-
-/// TFLOP/s of dense bf16 matrix products with sums in float, as NVIDIA states them at the boost clock. A card is the
-/// first whose words are all in its name.
-///
-/// Numbers are those of NVIDIA's datasheets, halved where they are for sparse matrices, and for GeForce cards the
-/// tables "Peak BF16 Tensor TFLOPS with FP32 Accumulate" of the whitepapers on GA102, Ada and RTX Blackwell; GeForce
-/// cards that are in no table are scaled by cores and boost clock. Compared with the tables of llm.c (llmc/mfu.h) and
-/// nanochat (common.py).
-struct Peak {
-  std::array<std::string_view, 3> words;
-  double tflops;
-};
-inline constexpr Peak peaks[] = {
-    {{"GB200"}, 2500},
-    {{"B200"}, 2250},
-    {{"GH200"}, 989.4},
-    {{"H200", "NVL"}, 835.5},
-    {{"H200"}, 989.4},
-    {{"H100", "PCIe"}, 756},
-    {{"H100", "NVL"}, 835.5},
-    {{"H100"}, 989.4},
-    {{"H800", "PCIe"}, 756},
-    {{"H800"}, 989.4},
-    {{"A100"}, 312},
-    {{"A800"}, 312},
-    {{"A30"}, 165},
-    {{"A40"}, 149.7},
-    {{"A10"}, 125},
-    {{"L40S"}, 362},
-    {{"L40"}, 181},
-    {{"L4"}, 121},
-    {{"RTX", "A6000"}, 154.8},
-    {{"RTX", "5090"}, 209.5},
-    {{"RTX", "5080"}, 112.6},
-    {{"RTX", "4090", "D"}, 0},  // less than its namesake
-    {{"RTX", "4090"}, 165.2},
-    {{"RTX", "4080", "SUPER"}, 104.5},
-    {{"RTX", "4080"}, 97.5},
-    {{"RTX", "3090", "Ti"}, 80},
-    {{"RTX", "3090"}, 71.2},
-    {{"RTX", "3080", "Ti"}, 68.2},
-    {{"RTX", "3080"}, 59.5},
-};
-
-inline bool has_word(std::string_view name, std::string_view word) {
-  for (std::size_t at = name.find(word); at != std::string_view::npos; at = name.find(word, at + 1)) {
-    const auto inside = [&](std::size_t i) {
-      return i < name.size() && std::isalnum(static_cast<unsigned char>(name[i]));
-    };
-    if (!(at > 0 && inside(at - 1)) && !inside(at + word.size())) return true;
-  }
-  return false;
-}
 
 inline std::string dotted(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -114,16 +60,12 @@ inline std::string why_none() {
 
 }  // namespace detail
 
-/// Dense bf16 products per second of the card of that name; 0 where the name is not known, or is one of several cards
-/// (laptops' run at clocks that their makers choose).
+/// Dense bf16 products per second of the card of that name; 0 where the name is not known, where the card has no bf16, and
+/// for laptops, whose makers choose the clock.
 inline double peak_flops(std::string_view name) {
-  if (detail::has_word(name, "Laptop") || detail::has_word(name, "Mobile") || detail::has_word(name, "Max-Q")) return 0;
-  for (const detail::Peak& peak : detail::peaks) {
-    bool all = true;
-    for (std::string_view word : peak.words) all = all && (word.empty() || detail::has_word(name, word));
-    if (all) return peak.tflops * 1e12;
-  }
-  return 0;
+  const CardName words = card_name(name);
+  const GraphicsCard* const card = find_card(words);
+  return card != nullptr && !words.has("laptop") ? card->peak_bf16() : 0;
 }
 
 /// The GPU of that number; why_not says what is wrong with it. It is the current device afterwards, where it can be

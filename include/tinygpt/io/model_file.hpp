@@ -34,6 +34,33 @@ inline const std::vector<std::string> optional{
     "mlp_type",     "norm_type",    "norm_eps",  "qk_norm",       "rope_theta",      "learning_rate", "max_iters",
     "warmup_iters", "weight_decay", "grad_clip", "eval_interval", "grad_accum_steps"};
 
+/// Keys of nanoGPT's configs, which are near to ours, and what says the same here: another key, or a flag of train.
+struct ForeignKey {
+  const char *key, *here;
+};
+inline constexpr ForeignKey foreign_keys[] = {
+    {"gradient_accumulation_steps", "grad_accum_steps"},
+    {"min_lr", "train has --min-learning-rate, and takes a tenth of the learning rate without it"},
+    {"beta1", "train has --beta1"},
+    {"beta2", "train has --beta2"},
+    {"lr_decay_iters", "the learning rate falls until max_iters"},
+    {"decay_lr", "the learning rate always falls, to --min-learning-rate of train"},
+    {"eval_iters", "train has --eval-iters"},
+    {"log_interval", "train logs every iteration"},
+    {"out_dir", "train has --out"},
+    {"dataset", "train has --dataset-dir and --input-file"},
+    {"init_from", "train has --resume and --init-from-model"},
+    {"dtype", "train has --precision"},
+    {"seed", "train has --seed"},
+    {"compile", "every program is compiled"},
+    {"backend", "train has --backend"},
+    {"eval_only", "train always trains"},
+    {"always_save_checkpoint", "train has --checkpoint-interval"},
+    {"wandb_log", "train writes metrics.jsonl"},
+    {"wandb_project", "train writes metrics.jsonl"},
+    {"wandb_run_name", "train writes metrics.jsonl"},
+};
+
 /// The words of the file for the kinds.
 inline constexpr config_text::Words<NormKind, 2> norms{{{NormKind::layer, "layernorm"}, {NormKind::rms, "rmsnorm"}}};
 inline constexpr config_text::Words<PositionKind, 2> positions{
@@ -51,9 +78,9 @@ class Reader {
     return nullptr;
   }
 
-  void wrong(const std::string& field, std::string what, std::string write) {
+  void wrong(const std::string& field, std::string what, std::string write, std::string advice = {}) {
     const auto* const member = find(field);
-    file_.mistakes.push_back({member ? member->line : object_.last_line, field, std::move(what), std::move(write)});
+    file_.mistakes.push_back({member ? member->line : object_.last_line, field, std::move(what), std::move(write), std::move(advice)});
   }
 
   /// A whole number from `least` to `most`. What is wrong leaves `value` as it is.
@@ -139,12 +166,21 @@ class Reader {
       if (key.starts_with("comment")) continue;
       const std::string shown = printable(key).substr(0, 60);
       if (!seen.insert(key).second) {
-        file_.mistakes.push_back({line, shown, "is there twice", "remove one of the two"});
+        file_.mistakes.push_back({line, shown, "is there twice", "", "remove one of the two"});
       } else if (std::find(known.begin(), known.end(), key) == known.end()) {
+        const auto foreign = std::find_if(std::begin(foreign_keys), std::end(foreign_keys), [&](const auto& f) { return f.key == key; });
+        if (foreign != std::end(foreign_keys)) {
+          const bool known_here = std::find(known.begin(), known.end(), foreign->here) != known.end();
+          file_.mistakes.push_back({line, shown, "is nanoGPT's word", known_here ? foreign->here : "",
+                                    known_here ? "" : "remove it: " + std::string(foreign->here)});
+          if (known_here) seen.insert(foreign->here);
+          continue;
+        }
         const auto near = nearest_words(key, known);
-        file_.mistakes.push_back(
-            {line, shown, "is not a known key", near.empty() ? "remove it, or begin it with comment" : near.front()});
-        if (!near.empty()) seen.insert(near.front());  // misspelled, so not missing as well
+        const bool found = !near.empty();
+        file_.mistakes.push_back({line, shown, "is not a known key", found ? near.front() : "",
+                                  found ? "" : "remove it, or begin its name with comment"});
+        if (found) seen.insert(near.front());  // misspelled, so not missing as well
       }
     }
     for (const auto& key : required) {
@@ -181,7 +217,7 @@ inline void read_architecture(Reader& reader, Config& c) {
       [](double x) { return x >= 1 && x <= INT_MAX && x == std::floor(x); }, "10000");
   c.rope_base = static_cast<int>(theta);
   if (c.positions != rope && c.rope_base != Config{}.rope_base) {
-    reader.wrong("rope_theta", "has no effect without \"pos_encoding\": \"rope\"", "remove it, or add pos_encoding");
+    reader.wrong("rope_theta", "has no effect without \"pos_encoding\": \"rope\"", "", "remove it, or add pos_encoding");
   }
   check_sizes(c, [&](const char* field, std::string what, std::string write) {
     reader.wrong(field, std::move(what), std::move(write));
@@ -217,6 +253,13 @@ inline ModelFile parse_model_file(std::string_view text) {
     return file;
   }
   model_file::Reader reader(object, file);
+  for (const char* const key : {"model_type", "architectures"}) {
+    if (const auto* const member = reader.find(key)) {
+      file.mistakes.push_back({member->line, key, "is a word of Hugging Face transformers, whose configs are read another way", "",
+                               "run tinygpt config-from on the directory of this file"});
+      return file;
+    }
+  }
   reader.check_keys();
   reader.text("name", file.name);
   reader.text("description", file.description);

@@ -19,6 +19,10 @@ struct Mistake {
   std::string field;  ///< "n_embd"
   std::string what;   ///< "must be a multiple of n_head (12), not 770"
   std::string write;  ///< "768 or 780"
+  std::string advice = {};  ///< where nothing is to be written: "remove it"
+
+  /// What to do about it: "write 768 or 780". Empty where the first half says it all.
+  std::string to_do() const { return !advice.empty() ? advice : write.empty() ? "" : "write " + write; }
 };
 
 /// A size that a person can give, with the largest that still can be counted: no product of these overflows.

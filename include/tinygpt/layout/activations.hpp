@@ -48,9 +48,12 @@ struct BufferRow {
 /// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory. What is more than
 /// enough on a CPU (8 MiB in float32, or 256 rows) keeps a GPU waiting for memory: with every chunk all of the head's
 /// gradient is read and written, and a GPU has some hundred FLOPs for each byte. Precision says which it is, as GPUs train in
-/// bf16: 256 MiB there, which a CPU in bf16 has no use for, and no harm from.
+/// bf16: up to 256 MiB there, which a CPU in bf16 has no use for, and no harm from; but at most two numbers a parameter, so
+/// that the chunk of a small model does not outweigh the model.
 constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens, Storage storage = {}) {
-  const std::int64_t numbers = storage == storage_of(bf16) ? 1 << 27 : 1 << 21;
+  constexpr std::int64_t least = 1 << 21, most = 1 << 27;
+  const std::int64_t numbers =
+      storage == storage_of(bf16) ? std::clamp(size_product(2, ParamTable(c).param_count()), least, most) : least;
   return std::min(tokens, std::max<std::int64_t>(256, numbers / c.vocab));
 }
 
@@ -62,7 +65,8 @@ class ActivationPlan {
   constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training,
                            Recompute recompute = Recompute::none, Storage storage = {})
       : recompute_(recompute) {
-    const std::int64_t n = batch * time;
+    const std::int64_t n = size_product(batch, time);
+    const auto per_token = [n](std::int64_t width) { return size_product(n, width); };
     const std::int64_t qk_heads = c.query_heads + c.kv_heads;
     const bool train = purpose == For::training;
     const std::int64_t layers = train ? c.layers : 1;
@@ -70,21 +74,21 @@ class ActivationPlan {
     const std::int64_t kept = recompute == Recompute::blocks ? 1 : layers;  // of what a layer computes inside
     const std::int64_t cheap = recompute == Recompute::none ? kept : 1;     // of what is quickly computed again
     const int e = storage.element, a = storage.accumulator;
-    add(Buffer::residual, "residual", recompute == Recompute::blocks ? layers + 2 : norms, n * c.embd, e);
-    add(Buffer::normed, "normed", train && recompute == Recompute::none ? norms : 1, n * c.embd, e);
+    add(Buffer::residual, "residual", recompute == Recompute::blocks ? layers + 2 : norms, per_token(c.embd), e);
+    add(Buffer::normed, "normed", train && recompute == Recompute::none ? norms : 1, per_token(c.embd), e);
     add(Buffer::norm_mean, "norm_mean", norms, c.norm == layer ? n : 0, a);
     add(Buffer::norm_rstd, "norm_rstd", norms, n, a);
-    add(Buffer::qkv, "qkv", kept, n * c.qkv_width(), e);
-    add(Buffer::qk_raw, "qk_raw", kept, c.qk_norm ? n * c.qkv_width() : 0, e);
-    add(Buffer::qk_rstd, "qk_rstd", kept, c.qk_norm ? n * qk_heads : 0, a);
-    add(Buffer::attn, "attn", kept, n * c.query_width(), e);
-    add(Buffer::lse, "lse", kept, n * c.query_heads, a);
-    add(Buffer::ffn_in, "ffn_in", kept, n * c.ffn_in_width(), e);
-    add(Buffer::hidden, "hidden", cheap, n * c.ffn, e);
-    add(Buffer::branch, "branch", 1, n * c.embd, e);
+    add(Buffer::qkv, "qkv", kept, per_token(c.qkv_width()), e);
+    add(Buffer::qk_raw, "qk_raw", kept, c.qk_norm ? per_token(c.qkv_width()) : 0, e);
+    add(Buffer::qk_rstd, "qk_rstd", kept, c.qk_norm ? per_token(qk_heads) : 0, a);
+    add(Buffer::attn, "attn", kept, per_token(c.query_width()), e);
+    add(Buffer::lse, "lse", kept, per_token(c.query_heads), a);
+    add(Buffer::ffn_in, "ffn_in", kept, per_token(c.ffn_in_width()), e);
+    add(Buffer::hidden, "hidden", cheap, per_token(c.ffn), e);
+    add(Buffer::branch, "branch", 1, per_token(c.embd), e);
     if (train) {
-      add(Buffer::d_residual, "d_residual", 1, n * c.embd, e);
-      add(Buffer::d_normed, "d_normed", 1, n * c.embd, e);
+      add(Buffer::d_residual, "d_residual", 1, per_token(c.embd), e);
+      add(Buffer::d_normed, "d_normed", 1, per_token(c.embd), e);
     }
     add(Buffer::losses, "losses", 1, n, a);
     add(Buffer::rope_table, "rope", 1, c.positions == rope ? std::int64_t{c.ctx} * c.head_dim : 0, a);
@@ -94,13 +98,13 @@ class ActivationPlan {
     std::int64_t end = shared;
     const auto phase_ends = [&] { end = std::max(end, end_), end_ = shared; };
     if (train) {
-      add(Buffer::d_hidden, "d_hidden", 1, n * c.ffn, e);
+      add(Buffer::d_hidden, "d_hidden", 1, per_token(c.ffn), e);
       phase_ends();
-      add(Buffer::d_attn, "d_attn", 1, n * c.query_width(), e);
-      add(Buffer::d_qkv, "d_qkv", 1, n * c.qkv_width(), e);
+      add(Buffer::d_attn, "d_attn", 1, per_token(c.query_width()), e);
+      add(Buffer::d_qkv, "d_qkv", 1, per_token(c.qkv_width()), e);
       phase_ends();
     }
-    add(Buffer::logits, "logits", 1, (train ? logits_rows(c, n, storage) : batch) * c.vocab, e);
+    add(Buffer::logits, "logits", 1, size_product(train ? logits_rows(c, n, storage) : batch, c.vocab), e);
     phase_ends();
     end_ = end;
   }
@@ -112,9 +116,9 @@ class ActivationPlan {
 
  private:
   constexpr void add(Buffer b, const char* name, std::int64_t copies, std::int64_t size, int bytes) {
-    const std::int64_t stride = aligned(size * bytes);
+    const std::int64_t stride = aligned(size_product(size, bytes));
     rows_[static_cast<std::size_t>(b)] = {name, copies, size, stride, end_};
-    end_ += copies * stride;
+    end_ = size_sum(end_, size_product(copies, stride));
   }
 
   std::array<BufferRow, static_cast<std::size_t>(Buffer::count)> rows_{};

@@ -25,7 +25,7 @@ struct TrainMemory {
   std::int64_t corpus = 0;       ///< of a program that keeps its text in memory
 
   constexpr std::int64_t total() const {
-    return weights + masters + gradients + moments + activations + batch + workspace + corpus;
+    return size_sum(weights, masters, gradients, moments, activations, batch, workspace, corpus);
   }
 };
 
@@ -37,20 +37,21 @@ struct GenerateMemory {
   std::int64_t sampling = 0;     ///< logits, and a weight and an id for each token of the vocabulary
   std::int64_t workspace = 0;    ///< of the backend's threads and operations: cpu::generate_workspace
 
-  constexpr std::int64_t total() const { return weights + cache + activations + sampling + workspace; }
+  constexpr std::int64_t total() const { return size_sum(weights, cache, activations, sampling, workspace); }
 };
 
 /// To train on batches of B x T tokens. Accumulating over several batches takes no more.
 constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time, Storage storage = {},
                                    Recompute recompute = Recompute::none) {
-  const std::int64_t parameters = ParamTable(c).arena_size(), sums = aligned(storage.accumulator * parameters);
+  const std::int64_t parameters = ParamTable(c).arena_size();
+  const std::int64_t sums = aligned(size_product(storage.accumulator, parameters));
   const auto purpose = ActivationPlan::For::training;
-  return {.weights = aligned(storage.element * parameters),
+  return {.weights = aligned(size_product(storage.element, parameters)),
           .masters = storage.element == storage.accumulator ? 0 : sums,
           .gradients = sums,
-          .moments = 2 * sums,
+          .moments = size_product(2, sums),
           .activations = ActivationPlan(c, batch.size, time.size, purpose, recompute, storage).bytes(),
-          .batch = 2 * aligned(batch.size * time.size * static_cast<std::int64_t>(sizeof(std::int32_t)))};
+          .batch = size_product(2, aligned(size_product(sizeof(std::int32_t), batch.size, time.size)))};
 }
 constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time, Precision precision,
                                    Recompute recompute = Recompute::none) {
@@ -59,16 +60,16 @@ constexpr TrainMemory train_memory(const Config& c, Batch<> batch, Time<> time, 
 
 /// Bytes of the keys and values of one sequence of full context length.
 constexpr std::int64_t kv_cache_bytes(const Config& c, Precision precision = float32) {
-  return 2LL * c.layers * c.ctx * c.kv_width() * storage_of(precision).element;
+  return size_product(2, c.layers, c.ctx, c.kv_width(), storage_of(precision).element);
 }
 
 constexpr GenerateMemory generate_memory(const Config& c, Precision precision = float32, Batch<> batch = Batch{1}) {
   const Storage storage = storage_of(precision);
-  return {.weights = storage.element * ParamTable(c).arena_size(),
-          .cache = batch.size * kv_cache_bytes(c, precision),
+  return {.weights = size_product(storage.element, ParamTable(c).arena_size()),
+          .cache = size_product(batch.size, kv_cache_bytes(c, precision)),
           .activations = generation_plan(c, batch.size, storage).bytes(),
-          .sampling = c.vocab *
-                      (batch.size * storage.element + static_cast<std::int64_t>(sizeof(float) + sizeof(std::size_t)))};
+          .sampling = size_product(c.vocab, size_sum(size_product(batch.size, storage.element),
+                                                     sizeof(float) + sizeof(std::size_t)))};
 }
 
 /// Bytes to train on batches of B x T tokens, and to generate B sequences at once; without the backend's workspace,

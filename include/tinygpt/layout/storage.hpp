@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace tinygpt {
 
@@ -31,8 +32,26 @@ constexpr Storage storage_of(Precision precision) { return {precision == bf16 ? 
 
 /// Every buffer begins at a multiple of so many bytes: two cache lines, one transaction of a GPU.
 inline constexpr std::int64_t buffer_alignment = 256;
+
+/// More bytes than any machine has: what sums and products of sizes are where 64 bits do not hold them, so that a plan too
+/// large to be counted fits nowhere instead of wrapping around.
+inline constexpr std::int64_t uncountable = std::numeric_limits<std::int64_t>::max() / buffer_alignment * buffer_alignment;
+
+/// a x b, and a + b, of sizes: numbers of 0 or more.
+constexpr std::int64_t size_product(std::int64_t a, std::int64_t b) {
+  return a != 0 && b > uncountable / a ? uncountable : a * b;
+}
+template <class... Sizes> constexpr std::int64_t size_product(std::int64_t a, std::int64_t b, Sizes... others) {
+  return size_product(size_product(a, b), static_cast<std::int64_t>(others)...);
+}
+constexpr std::int64_t size_sum(std::int64_t a, std::int64_t b) { return a > uncountable - b ? uncountable : a + b; }
+template <class... Sizes> constexpr std::int64_t size_sum(std::int64_t a, std::int64_t b, Sizes... others) {
+  return size_sum(size_sum(a, b), static_cast<std::int64_t>(others)...);
+}
+
 constexpr std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  return bytes > uncountable - buffer_alignment ? uncountable
+                                                : (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
 }
 
 }  // namespace tinygpt

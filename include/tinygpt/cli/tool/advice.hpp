@@ -18,27 +18,16 @@ inline constexpr double tokens_per_parameter = 20;
 inline constexpr double useful_passes = 4;
 /// Of English in a vocabulary of tens of thousands; a vocabulary of bytes has 1.
 inline constexpr double bytes_per_token = 4;
-inline constexpr int byte_vocabulary = 256;
+constexpr double bytes_per_token_of(const Config& c) { return c.vocab <= byte_vocabulary ? 1 : bytes_per_token; }
 inline constexpr std::int64_t most_batch = 4096;
 
-/// 0: not known.
+/// How much text there is, in bytes: what models with different vocabularies can be compared by. 0: not known.
 struct Data {
-  double bytes = 0, tokens = 0;
+  double bytes = 0;
+  std::string text;  ///< as a person reads it: "50.0 MB of text"
 
-  double tokens_for(const Config& c) const {
-    return tokens > 0 ? tokens : c.vocab <= byte_vocabulary ? bytes : bytes / bytes_per_token;
-  }
+  bool known() const { return bytes > 0; }
 };
-
-/// How much text the documents that the presets come from want for a model of this size. Their classes are tiny, small,
-/// 150M, 350M and 750M; here a model belongs to the one whose size is nearest.
-constexpr const char* rule_of_thumb(std::int64_t parameters) {
-  if (parameters < 18'000'000) return "up to 10 MB";
-  if (parameters < 70'000'000) return "up to 100 MB";
-  if (parameters < 230'000'000) return "10 MB-1 GB; domain 10-50 M tokens";
-  if (parameters < 510'000'000) return "100 MB-10 GB; domain 50-200 M tokens";
-  return "from 1 GB; domain 100-500 M tokens";
-}
 
 struct FitRow {
   const Preset* preset = nullptr;
@@ -48,10 +37,12 @@ struct FitRow {
   Recompute recompute = Recompute::none;              ///< the least with which anything fits
   std::int64_t batch = 0, accumulation = 0;           ///< to keep the preset's tokens per step
   std::int64_t bytes = 0;                             ///< to train with `batch`, or with 1 where nothing fits
-  double wanted = 0;                                  ///< tokens
+  double wanted = 0;                                  ///< bytes of text
   double rate = 0, seconds = 0;                       ///< 0: not known
 
   bool fits() const { return largest_recomputing > 0; }
+  double tokens(double text) const { return text / bytes_per_token_of(config); }
+  double seconds_for(double text) const { return rate > 0 ? tokens(text) / rate : 0; }
 };
 
 inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, TrainsOn on,
@@ -59,7 +50,8 @@ inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Tr
   FitRow row{.preset = &preset, .config = preset.config};
   if (context > 0) row.config.ctx = context;
   row.parameters = ParamTable(row.config).param_count();
-  row.wanted = tokens_per_parameter * static_cast<double>(row.parameters);
+  // The same text for each parameter, whatever the vocabulary: a byte tells a model less than a token of four.
+  row.wanted = tokens_per_parameter * bytes_per_token * static_cast<double>(row.parameters);
   const auto largest = [&](Recompute recompute) {
     return largest_batch(row.config, memory, on, recompute, most_batch);
   };
@@ -82,10 +74,9 @@ inline FitRow fit_row(const Preset& preset, int context, std::int64_t memory, Tr
   }
   row.bytes = planned_train_bytes(row.config, std::max<std::int64_t>(row.batch, 1), on, row.recompute);
   if (throughput) {
-    const double available = useful_passes * data.tokens_for(row.config);
     constexpr double repeated = 4.0 / 3;  // forward, forward again, and backward, which is two of it
     row.rate = throughput->for_model(row.config) / (row.recompute == Recompute::blocks ? repeated : 1);
-    row.seconds = (available > 0 ? std::min(available, row.wanted) : row.wanted) / row.rate;
+    row.seconds = row.seconds_for(data.known() ? std::min(useful_passes * data.bytes, row.wanted) : row.wanted);
   }
   return row;
 }
@@ -98,70 +89,115 @@ inline std::string long_duration_text(double seconds) {
   return format("%.1f years", seconds / (365.25 * 86400));
 }
 
-struct Recommendation {
-  const FitRow* row = nullptr;
-  std::string reason;
-};
-
 /// How long training may take: in seconds, and as the user writes it.
 struct Limit {
   double seconds = 86400;
   std::string text = "24h";
 };
 
+struct Recommendation {
+  const FitRow* row = nullptr;
+  std::string reason;                      ///< one or a few sentences
+  std::vector<std::string> commands = {};  ///< of one that is adapted: what to type
+};
+
+/// A model that somebody has trained already, so that a short text is enough to adapt it.
+inline constexpr const char* trained_preset = "gpt2";
+inline constexpr const char* trained_by = "openai-community/gpt2";
+inline constexpr double adapting_passes = 3;
+/// Tokens per step when adapting: a small part of what training from nothing takes, as there are few steps.
+inline constexpr std::int64_t adapting_tokens = 32768;
+
+inline std::string text_amount(double bytes) { return size_text(static_cast<std::int64_t>(std::min(bytes, 9e18))); }
+
+/// What to type to adapt the trained model of `row` to a text.
+inline std::vector<std::string> adapting_commands(const FitRow& row, const Data& data) {
+  const std::int64_t sequences = std::max<std::int64_t>(1, adapting_tokens / row.config.ctx);
+  const std::int64_t most = row.recompute == Recompute::none ? row.largest : row.largest_recomputing;
+  std::int64_t batch = 1;
+  while (batch * 2 <= std::min({most, sequences, std::int64_t{8}})) batch *= 2;
+  const auto steps = static_cast<std::int64_t>(
+      std::clamp(adapting_passes * row.tokens(data.bytes) / static_cast<double>(sequences * row.config.ctx), 10.0, 1e12));
+  const std::string name(row.preset->name), n = std::to_string(steps);
+  return {"hf download " + std::string(trained_by) + " --local-dir " + name + "-weights",
+          "tinygpt " + name + " train --init-from-model " + name + "-weights --input-file TEXT --out run --batch-size " +
+              std::to_string(batch) + " --grad-accum-steps " + std::to_string(sequences / batch) +
+              (row.recompute == Recompute::none
+                   ? ""
+                   : " --recompute " + config_text::word_of(config_text::recomputes, row.recompute)) +
+              " --max-iters " + n + " --warmup-iters " + std::to_string(std::max<std::int64_t>(1, steps / 20)) +
+              " --eval-interval " + std::to_string(std::max<std::int64_t>(1, steps / 10)) + " --learning-rate 5e-5"};
+}
+
 /// The largest that fits, that four passes over the data can feed, and that is trained within the limit; by as many of
-/// the three as are known. By memory alone, the largest that trains at its own batch.
+/// the three as are known. By memory alone, the largest that trains at its own batch. A text too short for a model of the
+/// size of one that is trained already is better used to adapt that one.
 inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& data,
                                 const std::optional<Throughput>& throughput, const Limit& within) {
-  const bool know_data = data.bytes > 0 || data.tokens > 0;
-  const auto fed = [&](const FitRow& row) {
-    return !know_data || useful_passes * data.tokens_for(row.config) >= row.wanted;
-  };
+  const auto fed = [&](const FitRow& row) { return !data.known() || useful_passes * data.bytes >= row.wanted; };
   const auto in_time = [&](const FitRow& row) { return !throughput || row.seconds <= within.seconds; };
-  const bool memory_alone = !know_data && !throughput;
-  const FitRow *best = nullptr, *smallest = nullptr, *largest = nullptr;
+  const bool memory_alone = !data.known() && !throughput;
+  const FitRow *best = nullptr, *smallest = nullptr, *largest = nullptr, *trained = nullptr;
   for (const FitRow& row : rows) {
     if (!row.fits()) continue;
     const bool good = fed(row) && in_time(row) && (!memory_alone || row.largest >= row.preset->defaults.batch_size);
     if (good && (!best || row.parameters > best->parameters)) best = &row;
     if (!smallest || row.parameters < smallest->parameters) smallest = &row;
     if (!largest || row.parameters > largest->parameters) largest = &row;
+    if (row.preset->name == trained_preset && row.config == row.preset->config) trained = &row;
   }
-  if (!smallest) return {nullptr, "no preset trains in this memory, not even on one sequence at a time"};
+  if (!smallest) return {};
 
-  const auto wanted = [](const FitRow& row) { return short_count(row.wanted) + " tokens"; };
-  const auto there = [&](const FitRow& row) { return short_count(data.tokens_for(row.config)) + " tokens of data"; };
-  const auto time = [&](const FitRow& row) {
-    return long_duration_text(row.seconds) + " at " + rate_text(throughput.value());
+  const auto name = [](const FitRow& row) { return std::string(row.preset->name); };
+  const auto takes = [&](double seconds) {
+    return throughput ? " Training takes " + long_duration_text(seconds) + " at " + rate_text(*throughput) + "."
+                      : " How long it takes is not known: name the card with --gpu, or give --throughput-of.";
   };
+  const std::string wants = "text (20 tokens per parameter, " + shown(bytes_per_token) + " bytes each)";
+  if (trained && data.known() && (!best || best->parameters < trained->parameters)) {
+    const double seconds = trained->seconds_for(adapting_passes * data.bytes);
+    if (!throughput || seconds <= within.seconds) {
+      const std::string alone =
+          best ? "From nothing, the largest that this text can feed in at most four passes is " + name(*best) + ", with " +
+                     grouped(best->parameters) + " parameters."
+               : "The text is too short to train any preset from nothing; " + name(*smallest) + ", the smallest, wants " +
+                     text_amount(smallest->wanted) + " of it.";
+      return {trained,
+              "OpenAI trained it on 40 GB of English, so that a short text is enough to adapt (fine-tune) it, if that is "
+              "English too. " + alone + " Three passes over the text are enough." + takes(seconds),
+              adapting_commands(*trained, data)};
+    }
+  }
   if (best && !memory_alone) {
-    return {best, "the largest that fits and whose " + wanted(*best) + " (20 per parameter) " +
-                      (know_data ? "come from " + there(*best) + " in at most four passes" : "") +
-                      (know_data && throughput ? " and " : "") +
-                      (throughput ? "are trained on within " + within.text + ": " + time(*best)
-                                  : "; for how long is not known without --throughput-of or --tokens-per-second")};
+    return {best, "It is the largest that fits" +
+                      std::string(data.known() && throughput ? ", has enough text and is trained within " + within.text
+                                  : data.known()             ? " and has enough text"
+                                                             : " and is trained within " + within.text) +
+                      ". It wants " + text_amount(best->wanted) + " of " + wants +
+                      (data.known() ? "; at most four passes over yours give that." : ".") + takes(best->seconds)};
   }
   if (!memory_alone) {
-    const std::string late = in_time(*smallest) ? "" : time(*smallest) + ", longer than --within " + within.text;
-    if (fed(*smallest)) return {smallest, "the smallest that fits; its " + wanted(*smallest) + " take " + late};
-    return {smallest, "the smallest that fits; it wants " + wanted(*smallest) + ", and four passes over " +
-                          there(*smallest) + " give less, so stop when the validation loss rises" +
-                          (late.empty() ? "" : "; those passes take " + late)};
+    const std::string late =
+        in_time(*smallest) ? takes(smallest->seconds)
+                           : " Training takes " + long_duration_text(smallest->seconds) + " at " + rate_text(*throughput) +
+                                 ", longer than --within " + within.text + ".";
+    return {smallest, "It is the smallest that fits, and wants " + text_amount(smallest->wanted) + " of " + wants + "." +
+                          (fed(*smallest) ? "" : " Four passes over yours give less: stop when the validation loss rises.") +
+                          late};
   }
   const std::string mind =
-      "; --throughput-of or --tokens-per-second would make the answer mind the time, and "
-      "--data-size or --tokens the data";
+      " Time and data are not considered: --gpu or --throughput-of gives the time, --data-size the text.";
   if (best) {
-    return {best, "by memory alone, the largest that trains at its own batch of " +
-                      std::to_string(best->preset->defaults.batch_size) + mind};
+    return {best, "By memory alone, it is the largest that trains at its own batch of " +
+                      std::to_string(best->preset->defaults.batch_size) + "." + mind};
   }
   const std::string repeating =
       largest->recompute == Recompute::none
           ? ""
           : ", recomputing " + config_text::word_of(config_text::recomputes, largest->recompute);
-  return {largest, "by memory alone, the largest that fits, on " + std::to_string(largest->batch) +
-                       " sequences at a time" + repeating + ", with " + std::to_string(largest->accumulation) + " accumulation steps" +
-                       mind};
+  return {largest, "By memory alone, it is the largest that fits, on " + std::to_string(largest->batch) +
+                       " sequences at a time" + repeating + ", with " + std::to_string(largest->accumulation) +
+                       " accumulation steps." + mind};
 }
 
 }  // namespace tinygpt::cli::tool

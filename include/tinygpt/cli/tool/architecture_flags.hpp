@@ -129,7 +129,7 @@ inline void add_flags(CLI::App& app, ArchitectureFlags& flags) {
         name, [&flags, set] { set(), flags.given = true; }, text);
   };
   flag("--qk-norm", "Normalise queries and keys", [&c] { c.qk_norm = true; });
-  flag("--untied", "An output projection of its own", [&c] { c.head = untied; });
+  flag("--untied", "Untied output head", [&c] { c.head = untied; });
   app.add_option_function<std::vector<std::string>>(
          "--bias",
          [&flags](const std::vector<std::string>& sets) {

@@ -7,12 +7,16 @@
 #include <vector>
 
 #include <tinygpt/cli/flags.hpp>
+#include <tinygpt/cli/table.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/config_json.hpp>
 #include <tinygpt/layout/memory.hpp>
 #include <tinygpt/presets/all.hpp>
 
 namespace tinygpt::cli::tool {
+
+/// A vocabulary of so many tokens or fewer is one of bytes.
+inline constexpr int byte_vocabulary = 256;
 
 /// A JSON object whose members stay in the order in which they were added.
 using Report = nlohmann::ordered_json;
@@ -44,17 +48,23 @@ inline const Preset& preset_named(std::string_view name) {
                    did_you_mean(name, preset_names(), "tinygpt presets lists them all"));
 }
 
+/// The presets that stand for the others in a short list: each size once.
+inline bool in_short_list(const Preset& preset) {
+  constexpr std::string_view names[] = {"tiny_char", "small_char", "tiny", "small", "gpt2", "gpt2_medium", "gpt_1B", "gpt2_xl"};
+  return std::find(std::begin(names), std::end(names), preset.name) != std::end(names);
+}
+
 inline std::string heads_text(const Config& c) {
   return std::to_string(c.query_heads) + "/" + std::to_string(c.kv_heads);
 }
 
 /// Bytes to train as the preset's defaults say: one batch of full contexts at a time.
-inline std::int64_t default_train_bytes(const Preset& p) {
-  return train_bytes(p.config, Batch{p.defaults.batch_size}, Time{p.config.ctx});
+inline std::int64_t default_train_bytes(const Preset& p, Precision precision = float32) {
+  return train_bytes(p.config, Batch{p.defaults.batch_size}, Time{p.config.ctx}, precision);
 }
 
-/// "8GiB", "50MB", "1.5G" (GiB), "4096" in bytes.
-inline std::int64_t parse_bytes(std::string_view flag, std::string_view text) {
+/// "8GiB", "50MB", "1.5G" (GiB), "8589934592" in bytes. A bare number below `least` has lost its unit, which was `usual`.
+inline std::int64_t parse_bytes(std::string_view flag, std::string_view text, double least, std::string_view usual) {
   double value = 0;
   const auto [at, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   std::string unit(at, text.data() + text.size());
@@ -70,6 +80,10 @@ inline std::int64_t parse_bytes(std::string_view flag, std::string_view text) {
       !(bytes >= 1) || bytes > 1e18) {
     throw UsageError(std::string(flag) + " must be a size such as 8GiB or 50MB, not '" + printable(text) +
                      "': see --help");
+  }
+  if (unit.empty() && bytes < least) {
+    throw UsageError(std::string(flag) + " " + printable(text) + " would be " + printable(text) + " bytes: write " +
+                     printable(text) + std::string(usual));
   }
   return static_cast<std::int64_t>(bytes);
 }

@@ -1,4 +1,4 @@
-// tinygpt fit: which presets train in how much memory, what each wants, and which one to take.
+// tinygpt fit: which presets train in how much memory, how much text each wants, and which one to take.
 #pragma once
 
 #include <tinygpt/cli/tool/advice.hpp>
@@ -7,32 +7,40 @@
 namespace tinygpt::cli::tool {
 
 struct FitFlags {
-  static constexpr const char *command = "fit", *about = "Say which presets train in how much memory";
-  std::string memory, data_size, tokens, family;
+  static constexpr const char *command = "fit", *about = "Say which presets train in how much memory, and which to take";
+  std::string card, gpu, memory, data_size, tokens, family;
   std::optional<Precision> precision;
   std::optional<BackendKind> backend;
   std::string throughput_of, tokens_per_second, measured_on, within = Limit{}.text;
   int context = 0;
-  bool json = false;
+  bool all = false, json = false;
 };
 
 inline void add_flags(CLI::App& app, FitFlags& flags) {
+  app.add_option("CARD", flags.card, "The graphics card to train on, such as \"RTX 4070 Ti\"");
+  group(app, "Machine");
+  add_text(app, "--gpu", "The same as CARD", "CARD", flags.gpu);
   add_text(app, "--memory", "Memory to train in, such as 8GiB (default the card's or the RAM)", "SIZE", flags.memory);
+  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it",
+                        config_text::precisions, [&](Precision p) { flags.precision = p; });
+  add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is named or found", backends,
+                      [&](BackendKind b) { flags.backend = b; });
+  group(app, "Data");
   add_text(app, "--data-size", "Size of the text, such as 50MB", "SIZE", flags.data_size);
-  add_text(app, "--tokens", "Tokens of the data, such as 10M, instead", "N", flags.tokens);
+  add_text(app, "--tokens", "Instead, its tokens of about 4 bytes, such as 10M", "N", flags.tokens);
+  group(app, "Model");
+  add_text(app, "--family", "Only presets of this family", "F", flags.family);
   add_number<int>(app, "--context", "Train at this context", "the preset's",
                   Range<int>{"a whole number from 1 to 10000000", [](int n) { return n >= 1 && n <= 10'000'000; }},
                   [&](int n) { flags.context = n; });
-  add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it",
-                        config_text::precisions, [&](Precision p) { flags.precision = p; });
-  add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is found", backends,
-                      [&](BackendKind b) { flags.backend = b; });
-  add_text(app, "--family", "Only presets of this family", "F", flags.family);
-  add_path(app, "--throughput-of", "Take the rate from the metrics.jsonl of this run", "FILE", flags.throughput_of);
-  add_text(app, "--tokens-per-second", "Take this rate", "N", flags.tokens_per_second);
-  add_text(app, "--measured-on", "The preset that --tokens-per-second is the rate of", "NAME", flags.measured_on);
+  group(app, "Time");
   add_text(app, "--within", "How long training may take, such as 90m or 7d (default 24h)", "TIME", flags.within);
-  app.add_flag("--json", flags.json, "Print JSON");
+  add_path(app, "--throughput-of", "Take the rate that this training run measured", "DIR", flags.throughput_of);
+  add_text(app, "--tokens-per-second", "Take this rate, of the preset in --measured-on", "N", flags.tokens_per_second);
+  add_text(app, "--measured-on", "The preset that the rate is of", "NAME", flags.measured_on);
+  group(app, "Output");
+  app.add_flag("--all", flags.all, "Show every preset, not only a few of each size");
+  app.add_flag("--json", flags.json, "Print JSON, with every preset");
 }
 
 /// What was asked, checked and with its defaults.
@@ -52,47 +60,68 @@ inline FitQuestion question(const FitFlags& flags) {
   if (!flags.throughput_of.empty() && !flags.tokens_per_second.empty()) {
     throw UsageError("--throughput-of and --tokens-per-second contradict each other: leave one of them out");
   }
-  if (!flags.measured_on.empty() && flags.tokens_per_second.empty()) {
-    throw UsageError("--measured-on says whose rate --tokens-per-second is: give both");
+  const bool rate = !flags.throughput_of.empty() || !flags.tokens_per_second.empty();
+  if (!flags.measured_on.empty() && !rate) {
+    throw UsageError("--measured-on says whose rate --tokens-per-second or --throughput-of is: give both");
   }
-  // The card is asked only where its answer counts: a driver takes its time to begin.
-  const bool ask = !flags.backend || (flags.backend == BackendKind::gpu && flags.memory.empty());
-  const std::optional<Memory> card = ask ? gpu_memory() : std::nullopt;
+  if (!flags.tokens_per_second.empty() && flags.measured_on.empty()) {
+    throw UsageError("--tokens-per-second is of one model and says nothing of others alone: add --measured-on NAME, the preset "
+                     "that has this rate");
+  }
+  if (!flags.card.empty() && !flags.gpu.empty()) {
+    throw UsageError("CARD and --gpu contradict each other: leave one of them out");
+  }
+  const std::string& named = flags.gpu.empty() ? flags.card : flags.gpu;
+  if (!named.empty() && flags.backend == BackendKind::cpu) {
+    throw UsageError("a graphics card and --backend cpu contradict each other: leave one of them out");
+  }
+  // The driver is asked only where its answer counts: it takes its time to begin.
+  const bool ask = named.empty() && flags.backend != BackendKind::cpu && (!flags.backend || flags.memory.empty());
+  const std::optional<Memory> card = !named.empty() ? named_card(named) : ask ? gpu_memory() : std::nullopt;
+  const GraphicsCard* const known = card ? card->card : nullptr;
   q.on.backend = flags.backend.value_or(card ? BackendKind::gpu : BackendKind::cpu);
-  q.on.precision = flags.precision.value_or(q.on.backend == BackendKind::gpu || cpu::multiplies_bf16 ? bf16 : float32);
-  if (!flags.data_size.empty()) q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size));
-  if (!flags.tokens.empty()) q.data.tokens = parse_count("--tokens", flags.tokens);
-  q.within = {parse_duration("--within", flags.within), flags.within};
-  if (!flags.throughput_of.empty()) {
-    q.throughput = measured_throughput(flags.throughput_of);
-  } else if (!flags.tokens_per_second.empty()) {
-    const Config* const of = flags.measured_on.empty() ? nullptr : &preset_named(flags.measured_on).config;
-    q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), of, Evidence::stated,
-                                    "--tokens-per-second");
-  } else if (q.on.backend == BackendKind::cpu) {
-    q.throughput = assumed_throughput(hardware_threads());
+  const bool on_gpu = q.on.backend == BackendKind::gpu;
+  if (on_gpu && known && !known->has_bf16() && flags.precision == bf16) {
+    throw UsageError(with_article(known->name) + " has no bf16: use --precision float32");
   }
+  const bool has_bf16 = on_gpu ? !known || known->has_bf16() : cpu::multiplies_bf16;
+  q.on.precision = flags.precision.value_or(has_bf16 ? bf16 : float32);
+  if (!flags.data_size.empty()) {
+    q.data.bytes = static_cast<double>(parse_bytes("--data-size", flags.data_size, 1000, "MB"));
+    q.data.text = text_amount(q.data.bytes) + " of text";
+  }
+  if (!flags.tokens.empty()) {
+    const double tokens = parse_count("--tokens", flags.tokens);
+    q.data = {bytes_per_token * tokens, short_count(tokens) + " tokens of text"};
+  }
+  q.within = {parse_duration("--within", flags.within), flags.within};
+  const Config* const of = flags.measured_on.empty() ? nullptr : &preset_named(flags.measured_on).config;
+  if (!flags.throughput_of.empty()) {
+    q.throughput = measured_throughput(flags.throughput_of, of);
+  } else if (!flags.tokens_per_second.empty()) {
+    q.throughput = known_throughput(parse_count("--tokens-per-second", flags.tokens_per_second), *of, Evidence::stated,
+                                    "--tokens-per-second");
+  } else if (!on_gpu) {
+    q.throughput = assumed_throughput(hardware_threads());
+  } else if (known) {
+    q.throughput = assumed_throughput(*known, q.on.precision);
+  }
+  const std::optional<Memory> found = on_gpu ? card : machine_memory();
   if (!flags.memory.empty()) {
-    q.memory = {parse_bytes("--memory", flags.memory), "--memory"};
-  } else {
-    const auto found = q.on.backend == BackendKind::gpu ? card : machine_memory();
-    if (!found) {
-      throw UsageError(q.on.backend == BackendKind::gpu ? "NVIDIA's driver says the memory of no card here: give --memory 8GiB"
-                                          : "this system does not say how much memory it has: give --memory 8GiB");
-    }
+    q.memory = {parse_bytes("--memory", flags.memory, 1 << 20, "GiB"), "--memory", known};
+  } else if (found) {
     q.memory = *found;
+  } else {
+    throw UsageError(on_gpu ? "NVIDIA's driver says the memory of no card here: name the card with --gpu, or give --memory 8GiB"
+                            : "this system does not say how much memory it has: give --memory 8GiB");
   }
   return q;
-}
-
-inline std::string data_text(const Data& data) {
-  if (data.tokens > 0) return short_count(data.tokens) + " tokens of data";
-  return data.bytes > 0 ? size_text(static_cast<std::int64_t>(data.bytes)) + " of text" : "";
 }
 
 inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take) {
   Report report{{"memory_bytes", q.memory.bytes},
                 {"memory_source", q.memory.source},
+                {"card", q.memory.card ? Report(q.memory.card->name) : Report(nullptr)},
                 {"precision", config_text::word_of(config_text::precisions, q.on.precision)},
                 {"backend", config_text::word_of(backends, q.on.backend)},
                 {"within_seconds", q.within.seconds}};
@@ -112,15 +141,54 @@ inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, 
              {"batch_size", row.batch},
              {"grad_accum_steps", row.accumulation},
              {"train_bytes", row.bytes},
-             {"tokens_wanted", row.wanted},
-             {"documents_say", rule_of_thumb(row.parameters)}};
+             {"text_bytes_wanted", row.wanted},
+             {"tokens_wanted", row.tokens(row.wanted)}};
     if (row.config != row.preset->config) r["type"] = type_text(row.config);
     if (row.seconds > 0) r["seconds"] = row.seconds, r["tokens_per_second"] = row.rate;
     report["presets"].push_back(r);
   }
   report["recommendation"] = {{"name", take.row ? Report(take.row->preset->name) : Report(nullptr)},
-                              {"reason", take.reason}};
+                              {"adapt", !take.commands.empty()},
+                              {"reason", take.reason},
+                              {"commands", take.commands}};
   return report;
+}
+
+inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take, bool all) {
+  const std::string precision = config_text::word_of(config_text::precisions, q.on.precision);
+  const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
+  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "recomputing", "train with",
+                                               "memory", "wants text", assumed ? "time (assumed)" : "time"}};
+  if (!q.throughput) table[0].pop_back();
+  std::size_t hidden = 0, large = 0;
+  for (const FitRow& row : rows) {
+    large += !row.fits();
+    if (!all && &row != take.row && !in_short_list(*row.preset)) {
+      ++hidden;
+      continue;
+    }
+    const auto batch = [](std::int64_t n) { return n == 0 ? "-" : (n == most_batch ? ">= " : "") + grouped(n); };
+    const std::string recompute =
+        row.recompute == Recompute::none ? "" : ", " + config_text::word_of(config_text::recomputes, row.recompute);
+    table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
+                     batch(row.largest), batch(row.largest_recomputing),
+                     row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute
+                                : "does not fit",
+                     memory_text(row.bytes), text_amount(row.wanted)});
+    if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
+  }
+  std::string text = table_text(table, q.throughput ? "lrrrrlrrr" : "lrrrrlrr", Header::yes, {2, 4, 3, 5, 6, 7});
+  std::string notes = "\nLargest batch: as it is; recomputing: with --recompute blocks (activation checkpointing). Train with: "
+      "--batch-size x --grad-accum-steps for the preset's own tokens per step. Memory: for that batch in " + precision +
+      ", or for a batch of 1 where the preset does not fit. Wants text: 20 tokens per parameter (Hoffmann et al. 2022), of " +
+      shown(bytes_per_token) + " bytes each." +
+      (q.throughput ? " Time: for that text, or for four passes over yours where it is less." : "");
+  if (hidden > 0) notes += " " + std::to_string(hidden) + " more presets: --all.";
+  if (assumed) {
+    notes += "\n\nThe time is an estimate. No rate was given, so this one is assumed: " + q.throughput->source +
+             ". --throughput-of RUN takes what a run of yours measured.";
+  }
+  return text + fitted(notes + "\n\n");
 }
 
 inline Exit run(const FitFlags& flags) {
@@ -132,57 +200,37 @@ inline Exit run(const FitFlags& flags) {
     }
   }
   if (rows.empty())
-    throw UsageError("there is no family '" + printable(flags.family) + "': tinygpt presets shows them");
+    throw UsageError("there is no family '" + printable(flags.family) + "': tinygpt presets --all shows them");
+  std::stable_sort(rows.begin(), rows.end(), [](const FitRow& a, const FitRow& b) { return a.parameters < b.parameters; });
   const Recommendation take = recommend(rows, q.data, q.throughput, q.within);
-  if (flags.json) return print(fit_report(q, rows, take));
-
-  std::printf("%s of memory (%s)%s%s\n", memory_text(q.memory.bytes).c_str(), printable(q.memory.source).c_str(),
-              data_text(q.data).empty() ? "" : ", ", data_text(q.data).c_str());
-  const std::string precision = config_text::word_of(config_text::precisions, q.on.precision);
-  if (q.on.backend == BackendKind::gpu) {
-    std::printf("In %s on the gpu; what CUDA takes for itself and its kernels, some hundred MiB, is not counted.\n",
-                precision.c_str());
+  if (flags.json) {
+    print(fit_report(q, rows, take));
   } else {
-    std::printf("In %s on the cpu.\n", precision.c_str());
+    const bool gpu = q.on.backend == BackendKind::gpu;
+    std::string head = memory_text(q.memory.bytes) + " of memory (" + printable(q.memory.source) + ")";
+    if (q.data.known()) head += ", " + q.data.text;
+    head += "\nIn " + config_text::word_of(config_text::precisions, q.on.precision) + " on the " + (gpu ? "gpu" : "cpu");
+    if (gpu) head += "; what CUDA takes for itself and its kernels, some hundred MiB, is not counted";
+    std::fputs((fitted(head + ".\n\n") + fit_table(q, rows, take, flags.all || !flags.family.empty())).c_str(), stdout);
   }
-  const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
-  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "with blocks", "to train with",
-                                               "takes", "wants tokens", "documents say",
-                                               assumed ? "time (assumed)" : "time"}};
-  if (!q.throughput) table[0].pop_back();
-  for (const FitRow& row : rows) {
-    const auto batch = [](std::int64_t n) { return n == 0 ? "-" : (n == most_batch ? ">= " : "") + grouped(n); };
-    const std::string recompute =
-        row.recompute == Recompute::none ? "" : ", " + config_text::word_of(config_text::recomputes, row.recompute);
-    table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
-                     batch(row.largest), batch(row.largest_recomputing),
-                     row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute : "-",
-                     memory_text(row.bytes), short_count(row.wanted), rule_of_thumb(row.parameters)});
-    if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
+  if (take.row == nullptr) {
+    throw Error("no preset fits: not even one sequence at a time trains in " + memory_text(q.memory.bytes) +
+                " of memory: give more --memory, or a shorter --context");
   }
-  std::printf("\n%s\n", table_text(table, "lrrrrlrrll").c_str());
-  std::printf(
-      "With blocks: the largest batch with --recompute blocks. To train with: batch x accumulation for the preset's own\n"
-      "tokens per step; what does not fit takes what is shown for a batch of 1. Wants tokens: 20 per parameter (Hoffmann et\n"
-      "al. 2022).%s\n\n",
-      q.throughput ? " Time: for those, or for four passes over less data." : "");
-  if (assumed) {
-    std::printf(
-        "No rate was given, so one is assumed: %s, a quarter of what docs/benchmarks/cpu.md\n"
-        "has for a core. --throughput-of RUN takes what a run of yours measured.\n\n",
-        q.throughput->source.c_str());
+  if (flags.json) return Exit::done;
+  if (take.row->config != take.row->preset->config) {
+    std::fputs(fitted("These are the presets with another context; such a one is built by\n  tinygpt_add_preset(" +
+                      std::string(take.row->preset->name) + "_" + std::to_string(flags.context) + " TYPE \"" +
+                      type_text(take.row->config) + "\")\n\n")
+                   .c_str(),
+               stdout);
   }
-  if (q.data.bytes > 0) {
-    std::printf("A token is taken for %g bytes of text, or for one byte where the vocabulary has %d or less.\n\n",
-                bytes_per_token, byte_vocabulary);
-  }
-  if (take.row && take.row->config != take.row->preset->config) {
-    std::printf(
-        "These are the presets with another context; such a one is built by\n  tinygpt_add_preset(%s_%d TYPE "
-        "\"%s\")\n\n",
-        std::string(take.row->preset->name).c_str(), flags.context, type_text(take.row->config).c_str());
-  }
-  std::printf("Take %s: %s.\n", take.row ? std::string(take.row->preset->name).c_str() : "none", take.reason.c_str());
+  const std::string name(take.row->preset->name);
+  std::fputs(fitted((take.commands.empty() ? "Train " + name + ". " : "Adapt " + name + ", which is trained already. ") +
+                    take.reason + "\n")
+                 .c_str(),
+             stdout);
+  for (const std::string& command : take.commands) std::fputs(("\n" + fitted_command(command)).c_str(), stdout);
   return Exit::done;
 }
 

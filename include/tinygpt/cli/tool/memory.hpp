@@ -11,6 +11,8 @@
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/nvml.hpp>
 #include <tinygpt/cpu/memory.hpp>
+#include <tinygpt/graphics_cards.hpp>
+#include <tinygpt/io/nearest_word.hpp>
 #include <tinygpt/layout/memory.hpp>
 #include <tinygpt/processors.hpp>
 
@@ -18,7 +20,8 @@ namespace tinygpt::cli::tool {
 
 struct Memory {
   std::int64_t bytes = 0;
-  std::string source;  ///< where the number comes from
+  std::string source;                  ///< where the number comes from
+  const GraphicsCard* card = nullptr;  ///< where it is a graphics card's, and that is known
 };
 
 /// All memory of the graphics card that has most of it, whatever else uses some now; nothing where none is known.
@@ -31,7 +34,52 @@ inline std::optional<Memory> gpu_memory() {
   }
   if (!largest) return std::nullopt;
   const std::string others = cards.size() > 1 ? ", the largest of " + std::to_string(cards.size()) + " cards" : "";
-  return Memory{largest->memory->total, largest->name + others};
+  return Memory{largest->memory->total, largest->name + others, find_card(card_name(largest->name))};
+}
+
+/// "an RTX 3060", "a T4": by how the first letter is called.
+inline std::string with_article(std::string_view name) {
+  return (name.find_first_of("AHLR") == 0 ? "an " : "a ") + std::string(name);
+}
+
+/// The card that a person names, as "RTX 4070 Ti" or "3060 8GB", whether this machine has it or not.
+inline Memory named_card(const std::string& text) {
+  const CardName name = card_name(text);
+  const GraphicsCard* const card = find_card(name);
+  if (card == nullptr) {
+    const auto joined = [](const CardName& n) {
+      std::string words;
+      for (const auto& word : n.words) words += (words.empty() ? "" : " ") + word;
+      return words;
+    };
+    std::vector<std::string> choices, near;
+    for (const GraphicsCard& each : graphics_cards) choices.push_back(joined(card_name(each.name)));
+    for (const auto& word : nearest_words(joined(name), choices, 3)) {
+      near.emplace_back(graphics_cards[std::find(choices.begin(), choices.end(), word) - choices.begin()].name);
+    }
+    std::string either;
+    for (std::size_t i = 0; i < near.size(); ++i) either += (i == 0 ? "" : i + 1 < near.size() ? ", " : " or ") + near[i];
+    throw UsageError("there is no known graphics card '" + printable(text) + "': " +
+                     (near.empty() ? "write it as \"RTX 4070 Ti\", or give --backend gpu and --memory 12GiB"
+                                   : "did you mean " + either + "?"));
+  }
+  std::string sizes;
+  int gib = name.gib == 0 ? card->gib[0] : 0;
+  for (const int size : card->gib) {
+    if (size == 0) continue;
+    if (size == name.gib) gib = size;
+    sizes += (sizes.empty() ? "" : " or ") + std::to_string(size);
+  }
+  if (gib == 0) {
+    throw UsageError(with_article(card->name) + " has " + sizes + " GiB, not " + std::to_string(name.gib) +
+                     ": write its name alone, or give --memory");
+  }
+  const bool others = name.gib == 0 && card->gib[1] != 0;
+  return {std::int64_t{gib} << 30,
+          std::string(card->name) + (others ? ", which is sold with " + sizes + " GiB: write \"" + std::string(card->name) +
+                                                  " " + std::to_string(card->gib[1]) + "GB\" for the other"
+                                            : ""),
+          card};
 }
 
 /// What the control group allows, where it allows less than the machine has.
@@ -56,8 +104,8 @@ struct TrainsOn {
 /// scratch of its kernels, some hundred MiB, are left out too: only the program on the card knows them.
 inline std::int64_t planned_train_bytes(const Config& c, std::int64_t batch, TrainsOn on,
                                         Recompute recompute = Recompute::none) {
-  return train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, on.precision, recompute) +
-         (on.backend == BackendKind::cpu ? cpu::train_workspace(c, c.ctx, hardware_threads()) : 0);
+  return size_sum(train_bytes(c, Batch{static_cast<int>(batch)}, Time{c.ctx}, on.precision, recompute),
+                  on.backend == BackendKind::cpu ? cpu::train_workspace(c, c.ctx, hardware_threads()) : 0);
 }
 
 /// The largest batch that trains in `memory`, at most `most`, so that no context makes it overflow; 0 where not even

@@ -20,6 +20,7 @@ inline void add_flags(CLI::App& app, ParamsFlags& flags) {
   app.add_flag("--interactive", flags.interactive, "Ask for the sizes");
   app.add_flag("--show-formula", flags.show_formula, "Say what each part is made of");
   app.add_flag("--json", flags.json, "Print JSON");
+  group(app, "Sizes");
   add_flags(app, flags.architecture);
 }
 
@@ -60,7 +61,7 @@ inline Exit run(const ParamsFlags& flags) {
   }
   rows.push_back({"all", grouped(total), "100.0 %"});
   if (flags.show_formula) rows.front().push_back("made of");
-  std::printf("%s\n\n%s", type_text(c).c_str(), table_text(rows, "lrrl").c_str());
+  std::printf("%s\n\n%s", type_text(c).c_str(), table_text(rows, "lrrl", Header::yes).c_str());
   if (c.head == tied)
     std::printf("\nThe head is tied: Head<untied> would add %s.\n", grouped(std::int64_t{c.vocab} * c.embd).c_str());
   return Exit::done;

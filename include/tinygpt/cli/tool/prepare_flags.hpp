@@ -29,23 +29,26 @@ inline void add_texts(CLI::App& app, const char* flag, const std::string& help, 
 inline void add_flags(CLI::App& app, PrepareFlags& flags) {
   using prepare::Job;
   flags.job.threads = std::min(hardware_threads(), 8);
+  group(app, "Sources");
   add_texts(app, "--source",
             "Files, folders or patterns under a name: plain text or JSONL (.jsonl), also .gz and .zst; "
             "repeatable",
             "NAME:GLOB[,GLOB]", flags.sources);
-  add_texts(app, "--weight", "How much of a source beside the others (default: as much as there is); repeatable",
+  add_texts(app, "--weight", "Share of a source (default: as much as there is); repeatable",
             "NAME:W", flags.weights);
   add_texts(app, "--mix", "Instead of sources: a prepared dataset, and its weight; repeatable", "DIR:RATIO", flags.mix);
+  group(app, "Output");
   add_path(app, "--out", "Directory of the dataset; required", "DIR", flags.out);
   app.add_flag("--append", flags.append, "Add the sources to the dataset that --out holds, with its tokenizer");
   add_path(app, "--tokenizer",
            "bytes, characters (those of the sources), or a tokenizer's directory or file "
            "(default bytes)",
            "WHAT", flags.tokenizer);
+  group(app, "Mixture");
   add_text(app, "--total-tokens", "Tokens to train on, such as 10M (default as many as there are)", "N",
            flags.total_tokens);
-  app.add_flag("--repeat", flags.options.mixture.repeat, "Give a source that is too small more than once");
-  add_number<double>(app, "--max-repeat", "But so often at most", "4",
+  app.add_flag("--repeat", flags.options.mixture.repeat, "Repeat a source that is too small for its share");
+  add_number<double>(app, "--max-repeat", "Times that a source is repeated at most", "4",
                      Range<double>{"a number of 1 or more", [](double x) { return x >= 1 && x <= 1e6; }},
                      [&](double x) {
                        flags.options.mixture.max_repeat = x;
@@ -53,18 +56,20 @@ inline void add_flags(CLI::App& app, PrepareFlags& flags) {
                      });
   add_number<double>(app, "--val-fraction", "Part of each source for validation, by whole documents", "0.05", below_one,
                      [&](double x) { flags.options.val_fraction = x; });
+  group(app, "Reading and cleaning");
   add_text(app, "--field", "Member of a JSONL row that holds the text (default text)", "NAME", flags.job.field);
   add_text(app, "--separator",
            "What ends a document in plain text, such as '<|endoftext|>' (default: the end of the file)", "TEXT",
            flags.job.separator);
-  app.add_flag("--deduplicate", flags.options.deduplicate, "Leave out documents that are there already, word for word");
+  app.add_flag("--deduplicate", flags.options.deduplicate, "Leave out exact duplicates of documents");
   add_number<std::int64_t>(app, "--min-bytes", "Leave out shorter documents", "1", positive,
                            [&](std::int64_t n) { flags.job.filters.min_bytes = n; });
   add_number<std::int64_t>(app, "--max-bytes", "Leave out longer documents", "none", positive,
                            [&](std::int64_t n) { flags.job.filters.max_bytes = n; });
-  app.add_flag("--lowercase", flags.job.filters.lowercase, "Lower the case of all letters");
-  app.add_flag("--squeeze-whitespace", flags.job.filters.squeeze_whitespace, "Make one space or blank line of several");
+  app.add_flag("--lowercase", flags.job.filters.lowercase, "Convert to lower case");
+  app.add_flag("--squeeze-whitespace", flags.job.filters.squeeze_whitespace, "Collapse repeated spaces and blank lines");
   app.add_flag("--skip-bad", flags.job.skip_bad, "Leave out, and count, rows and texts that cannot be read");
+  group(app, "Shards and machine");
   add_number<std::int64_t>(app, "--shard-tokens", "Tokens in a shard", "100000000",
                            Range<std::int64_t>{"a whole number from 1000 to 2147483647",
                                                [](std::int64_t n) { return n >= 1000 && n <= 2147483647; }},

@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/memory.hpp>
+#include <tinygpt/graphics_cards.hpp>
+#include <tinygpt/io/model_config.hpp>
 #include <tinygpt/io/run_directory.hpp>
 
 namespace tinygpt::cli::tool {
@@ -20,16 +24,18 @@ enum class Evidence { measured, stated, assumed };
 /// halve it, and two threads on one core once more.
 inline constexpr double assumed_flops = 20e9;
 
-/// How fast training is: in FLOPs per second, which hold for every architecture, or, where it is not known on which one
-/// the rate was measured, in tokens per second of every model alike. The other one is 0.
+/// The part of a card's stated rate that training is assumed to keep up; well-tuned programs reach 35 to 50 % on large
+/// models, and small models less.
+inline constexpr double assumed_utilisation = 0.3;
+
+/// How fast training is, in FLOPs per second, which hold for every architecture.
 struct Throughput {
-  double flops_per_second = 0, tokens_per_second = 0;
+  double flops_per_second = 0;
   Evidence evidence = Evidence::measured;
   std::string source;
 
-  double for_model(const Config& c) const {
-    return tokens_per_second > 0 ? tokens_per_second : flops_per_second / train_flops(c);
-  }
+  /// Tokens per second.
+  double for_model(const Config& c) const { return flops_per_second / train_flops(c); }
 
   /// Of one token. The backward pass costs twice the forward pass.
   static double train_flops(const Config& c) { return 3 * static_cast<double>(forward_flops_per_token(c, c.ctx)); }
@@ -44,19 +50,29 @@ inline std::string rate_text(const Throughput& t) {
 inline Throughput assumed_throughput(int threads) {
   return {.flops_per_second = assumed_flops * threads,
           .evidence = Evidence::assumed,
-          .source = format("%g GFLOP/s for each of %d threads", assumed_flops / 1e9, threads)};
+          .source = format("%g GFLOP/s for each of %d threads, a quarter of what docs/benchmarks/cpu.md has for a core",
+                           assumed_flops / 1e9, threads)};
 }
 
-/// A rate in tokens per second, of the architecture `of` where that is known.
-inline Throughput known_throughput(double tokens_per_second, const Config* of, Evidence evidence, std::string source) {
-  Throughput t{.evidence = evidence, .source = std::move(source)};
-  (of ? t.flops_per_second : t.tokens_per_second) = tokens_per_second * (of ? Throughput::train_flops(*of) : 1);
-  return t;
+/// Nothing where the card's rate in these numbers is not known.
+inline std::optional<Throughput> assumed_throughput(const GraphicsCard& card, Precision precision) {
+  const double peak = precision == bf16 ? card.peak_bf16() : card.peak_float32();
+  if (peak == 0) return std::nullopt;
+  return Throughput{.flops_per_second = assumed_utilisation * peak,
+                    .evidence = Evidence::assumed,
+                    .source = format("%g %% of the %.4g TFLOP/s that %s has at best in %s; small models reach less",
+                                     100 * assumed_utilisation, peak / 1e12, with_article(card.name).c_str(),
+                                     config_text::word_of(config_text::precisions, precision).c_str())};
+}
+
+/// A rate in tokens per second of the architecture `of`.
+inline Throughput known_throughput(double tokens_per_second, const Config& of, Evidence evidence, std::string source) {
+  return {tokens_per_second * Throughput::train_flops(of), evidence, std::move(source)};
 }
 
 /// The median of the last hundred iterations of a run's metrics.jsonl; the architecture is that of the checkpoints
-/// beside the file.
-inline Throughput measured_throughput(std::filesystem::path path) {
+/// beside the file, or `of`.
+inline Throughput measured_throughput(std::filesystem::path path, const Config* of) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) path /= "metrics.jsonl";
   const std::string text = read_small_file(path, std::int64_t{256} << 20);
@@ -77,13 +93,15 @@ inline Throughput measured_throughput(std::filesystem::path path) {
   }
   std::nth_element(rates.begin(), rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2), rates.end());
   const double median = rates[rates.size() / 2];
-  const RunDirectory run(path.parent_path().empty() ? "." : path.parent_path());
-  if (const auto steps = run.steps(); !steps.empty()) {
-    const auto config = run.step_path(steps.front()) / "config.json";
-    const Config of = config_from_json(member<Json>(read_json(config), "architecture", config), config);
-    return known_throughput(median, &of, Evidence::measured, path.string());
+  if (of != nullptr) return known_throughput(median, *of, Evidence::measured, path.string());
+  const std::filesystem::path run = path.has_parent_path() ? path.parent_path() : ".";
+  if (RunDirectory(run).steps().empty()) {
+    throw UsageError(path.string() + " has no checkpoint beside it that says which model it is: name the preset with "
+                     "--measured-on");
   }
-  return known_throughput(median, nullptr, Evidence::measured, path.string());
+  const ModelConfig said = load_newest(
+      run, [](const auto& step) { return read_model_config(ModelReader(step)); }, [](const char*) {});
+  return known_throughput(median, said.config, Evidence::measured, path.string());
 }
 
 }  // namespace tinygpt::cli::tool

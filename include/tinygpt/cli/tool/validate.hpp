@@ -24,7 +24,7 @@ inline ModelFile valid_model_file(const std::string& path) {
   const Mistake& m = file.mistakes.front();
   const std::size_t more = file.mistakes.size() - 1;
   throw Error(path + ":" + std::to_string(m.line) + ": " + (m.field.empty() ? "" : m.field + " ") + m.what +
-              (m.write.empty() ? "" : ": write " + m.write) +
+              (m.to_do().empty() ? "" : ": " + m.to_do()) +
               (more > 0 ? "; and " + std::to_string(more) + " more: tinygpt validate shows all" : ""));
 }
 
@@ -35,7 +35,7 @@ inline Exit run(const ValidateFlags& flags) {
   if (flags.json) {
     Report report{{"file", flags.file}, {"valid", valid}, {"mistakes", Report::array()}, {"notes", file.notes}};
     for (const Mistake& m : file.mistakes) {
-      report["mistakes"].push_back({{"line", m.line}, {"field", m.field}, {"problem", m.what}, {"write", m.write}});
+      report["mistakes"].push_back({{"line", m.line}, {"field", m.field}, {"problem", m.what}, {"write", m.write}, {"to_do", m.to_do()}});
     }
     if (valid) report["type"] = type_text(file.config), report["parameters"] = ParamTable(file.config).param_count();
     print(report);
@@ -43,19 +43,19 @@ inline Exit run(const ValidateFlags& flags) {
   }
   if (valid) {
     const TrainOptions& t = file.training;
-    std::printf("%s is right\n\n%s\n", one_line(flags.file).c_str(), type_text(file.config).c_str());
-    std::printf("  %s parameters; %s of memory to train on batches of %d\n",
+    std::printf("%s is valid\n\n%s\n", one_line(flags.file).c_str(), type_text(file.config).c_str());
+    std::printf("  %s parameters; %s of memory to train in float32 on batches of %d\n",
                 grouped(ParamTable(file.config).param_count()).c_str(),
                 memory_text(train_bytes(file.config, Batch{t.batch_size}, Time{file.config.ctx})).c_str(),
                 t.batch_size);
     for (const auto& note : file.notes) std::printf("  note: %s\n", note.c_str());
     return Exit::done;
   }
-  std::vector<std::vector<std::string>> rows{{"line", "field", "what is wrong", "write"}};
+  std::vector<std::vector<std::string>> rows{{"line", "field", "what is wrong", "what to do"}};
   for (const Mistake& m : file.mistakes) {
-    rows.push_back({std::to_string(m.line), one_line(m.field), one_line(m.what), one_line(m.write)});
+    rows.push_back({std::to_string(m.line), one_line(m.field), one_line(m.what), one_line(m.to_do())});
   }
-  std::fputs(table_text(rows, "rlll").c_str(), stdout);
+  std::fputs(table_text(rows, "rlll", Header::yes).c_str(), stdout);
   throw Error(flags.file + " has " + std::to_string(file.mistakes.size()) +
               (file.mistakes.size() == 1 ? " mistake: correct it" : " mistakes: correct them") + " and try again");
 }
