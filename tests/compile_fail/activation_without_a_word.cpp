@@ -6,7 +6,7 @@
 using namespace tinygpt;
 
 #ifdef BAD
-using Model = GPT<Layers<2>, Embd<64>, Heads<4>, Ctx<32>, Activation<ActivationKind(4)>>;
+using Model = GPT<Layers<2>, Embd<64>, Heads<4>, Ctx<32>, Activation<ActivationKind(99)>>;
 #else
 using Model = GPT<Layers<2>, Embd<64>, Heads<4>, Ctx<32>, Activation<ActivationKind(3)>>;
 #endif
