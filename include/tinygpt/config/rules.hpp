@@ -1,4 +1,4 @@
-// Every way an architecture can be wrong, each one sentence.
+// Every way an architecture can be wrong, and a function that a program hands over, each one sentence.
 //
 // A rule is a struct whose first template argument says whether it holds and whose others are the offenders, so that
 // the compiler prints them beside the sentence. resolve.hpp decides and runs the rules in stages, so that one mistake
@@ -92,6 +92,20 @@ template <bool Ok, class D> struct rope_needs_even_head_dim {
   static_assert(Ok,
                 "tinygpt: Positions<rope> needs an even head size: RoPE rotates pairs: give HeadDim<D> with D even, or "
                 "another Heads<Hq>");
+};
+
+// What a program hands over to be called.
+
+template <bool Ok, class Callback> struct callback_takes_a_token {
+  static_assert(Ok,
+                "tinygpt: generate() calls emit(token) with a std::int32_t, or for many prompts emit(i, token) with a "
+                "std::size_t before it: take these, and return nothing, or a bool of which false ends the text");
+};
+template <bool Ok, class Callback> struct callback_takes_text {
+  static_assert(
+      Ok,
+      "tinygpt: write_text() calls emit(piece) with a std::string_view: take it, and return nothing, or a bool "
+      "of which false ends the text");
 };
 
 }  // namespace tinygpt::rule
