@@ -27,18 +27,38 @@ COMPILERS = {
     "nvcc": ["nvcc", "-std=c++20", "-x", "cu", "-c", "-o", "/dev/null"],
 }
 
-# What a person did, and what mends it; the rest comes from the sources.
+# What a person did, and what to write instead; the rest comes from the sources.
 WHY = {
     "is_an_option": ("Something among the arguments of `GPT<...>` is not one of its options: a plain type, or an axis of "
                      "tensors such as `Batch<8>`.",
-                     "Remove it, or write the option that you meant; the sentence lists them all."),
-    "has_layers": ("`Layers` is required, because no number of blocks is right for everybody.", "Add `Layers<12>`."),
+                     "Remove it, or write the option that you meant; the sentence lists them all. (Bare numbers, "
+                     "`GPT<4, 192, 4, 128>`, are not types, so the compiler refuses each with words of its own.)"),
+    "has_layers": ("`Layers` is required, because no default would suit everybody.", "Add `Layers<12>`."),
     "has_embd": ("`Embd` is required.", "Add `Embd<768>`; all other widths follow from it."),
     "has_heads": ("`Heads` is required.", "Add `Heads<12>`, or `Heads<12, 4>` for grouped heads. `C / 64` is usual."),
     "has_ctx": ("`Ctx` is required: learned positions, RoPE's table and the key/value cache have this length.",
                 "Add `Ctx<1024>`. Memory to train grows linearly with it."),
-    "is_given_once": ("The same option stands there twice, so one of the two would be ignored in silence.",
+    "is_given_once": ("The same option is given twice, so one of the two would be ignored silently.",
                       "Remove the one that you do not want."),
+    "activation_is_known": ("The word inside `Activation<...>` is of another library, of another option, or no kind at all.",
+                            "SiLU with a gate is `swiglu`. GPT-2's activation, `gelu_new` in transformers, is `gelu_tanh`; "
+                            "PyTorch's `nn.GELU()` is `gelu`. Another one is "
+                            "[a few lines of work](../how-to/add-an-activation.md)."),
+    "norm_is_known": ("The word inside `Norm<...>` is none of its two kinds, or only an epsilon stands there.",
+                      "`Norm<layer>` is LayerNorm, `Norm<rms>` is RMSNorm; the epsilon comes second: `Norm<rms, 1e-5>`."),
+    "positions_are_known": ("The word inside `Positions<...>` is none of its three kinds, or only RoPE's base stands there.",
+                            "`Positions<rope, 10000>` is rotary, `Positions<learned>` a table; ALiBi and sinusoidal positions "
+                            "are not there."),
+    "head_is_known": ("`Head<...>` takes a word, not a truth value.",
+                      "`Head<tied>` shares the token embedding's matrix, as GPT-2 does; `Head<untied>` has its own."),
+    "bias_is_known": ("`Bias<...>` takes a set of layers, not a truth value.",
+                      "`Bias<all>` for GPT-2, `Bias<none>` for Llama, `Bias<attn_in>` for the queries, keys and values alone."),
+    "callback_takes_a_token": ("The function for new tokens has other arguments, or returns something that is not a decision.",
+                               "Take the token, as `[&](std::int32_t token) { ... }`; for many prompts the prompt's number comes "
+                               "before it. Return `false` to end the text, `true` or nothing to continue."),
+    "callback_takes_text": ("The function for pieces of text has other arguments, or returns something that is not a decision.",
+                            "Take `[&](std::string_view piece) { ... }`. Return `false` to end the text, `true` or nothing to "
+                            "continue."),
     "is_positive": ("A size is zero or negative.", "Give 1 or more; the option is named beside the sentence."),
     "norm_epsilon_is_small": ("The second argument of `Norm` is not what is added to a mean of squares: zero, negative, or so "
                               "large that it would change what is normalised.",
@@ -102,14 +122,14 @@ def write(compilers):
              "<!-- Made by scripts/generate-errors.py; do not edit. -->",
              "",
              "A wrong architecture is one compile error of one sentence. This page has each sentence, what causes it, how to",
-             "mend it, and what the compilers print: " + ", ".join(version(c) for c in compilers) + ".",
+             "fix it, and what the compilers print: " + ", ".join(version(c) for c in compilers) + ".",
              "For mistakes in a JSON config see [from a JSON config](../how-to/from-a-json-config.md).",
              ""]
     shapes_begun = False
     for rule, sentence, paths in entries():
         if rule:
-            cause, mend = WHY[rule]
-            lines += [f"## {rule}", "", f"> {sentence}", "", f"**Cause.** {cause}", "", f"**Mend it.** {mend}", ""]
+            cause, fix = WHY[rule]
+            lines += [f"## {rule}", "", f"> {sentence}", "", f"**Cause.** {cause}", "", f"**Fix.** {fix}", ""]
         else:
             if not shapes_begun:
                 lines += ["## Tensors of the wrong shape", "",
@@ -117,7 +137,7 @@ def write(compilers):
                           "the argument and", "both shapes; the axis that differs is the mistake.", ""]
                 shapes_begun = True
             lines += [f"### {sentence}", "", "**Cause.** The line marked bad gives a tensor that the operation cannot take.", "",
-                      "**Mend it.** Give the tensor whose axes are those after `In<...>` or `Out<...>`, as in the good line.", ""]
+                      "**Fix.** Give the tensor whose axes are those after `In<...>` or `Out<...>`, as in the good line.", ""]
         path = paths[0]
         lines += ["```cpp", "// bad", code_of(path), "// good", good_of(path), "```", ""]
         for compiler in compilers:
@@ -158,7 +178,7 @@ def main():
     arguments.add_argument("--check", action="store_true")
     if arguments.parse_args().check:
         complaints = check()
-        print("\n".join(complaints + ["write the page anew with scripts/generate-errors.py"]) if complaints
+        print("\n".join(complaints + ["write the page again with scripts/generate-errors.py"]) if complaints
               else "every rule has its twin and its entry")
         return 1 if complaints else 0
     write([c for c in COMPILERS if shutil.which(c)])

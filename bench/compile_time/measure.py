@@ -118,8 +118,7 @@ JSON library, know no model's type; they are compiled once per build tree, as th
 | --- | ---: | ---: |
 {rows}
 
-Budget: {MOST_SECONDS} s and {MOST_MEGABYTES} MB for any of them, and `consumer_3B` within 10 % of `tiny`. Before the commands were
-a library of their own, a preset took 29.8 s.
+Budget: {MOST_SECONDS} s and {MOST_MEGABYTES} MB for any of them, and `consumer_3B` within 10 % of `tiny`.
 {section}
 Measured on {datetime.date.today()} on one core of an {model} with {version},
 `{' '.join(flags)}`, the lowest of {repeat}, by

@@ -2,13 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 namespace tinygpt {
+
+// A new enumerator needs its place in words.hpp, in the functions of this file that choose, and in each backend. Where
+// one is forgotten, what is compiled next says so: docs/how-to/add-an-activation.md has the list.
 
 enum class ActivationKind { relu, gelu, gelu_tanh, swiglu };
 enum class NormKind { layer, rms };
 enum class PositionKind { learned, rope, none };
 enum class HeadKind { tied, untied };
+
+/// For the last branch of a choice: static_assert(has_branch<K>, ...). No kind may be computed as another one.
+template <auto Kind> inline constexpr bool has_branch = false;
 
 /// A set of the linear layers that carry a bias.
 enum class BiasSet : unsigned {
@@ -44,6 +51,35 @@ inline constexpr BiasSet ffn = BiasSet::ffn;
 inline constexpr BiasSet head = BiasSet::head;
 inline constexpr BiasSet all = BiasSet::all;
 
+// Words of other libraries, which are no kinds here. Activation<silu> is refused by a sentence that lists the kinds;
+// without these it would be a name that the compiler does not know.
+enum class foreign {
+  silu,
+  swish,
+  geglu,
+  gelu_new,
+  quick_gelu,
+  layernorm,
+  layer_norm,
+  rmsnorm,
+  rms_norm,
+  alibi,
+  sinusoidal,
+  rotary
+};
+inline constexpr foreign silu = foreign::silu;
+inline constexpr foreign swish = foreign::swish;
+inline constexpr foreign geglu = foreign::geglu;
+inline constexpr foreign gelu_new = foreign::gelu_new;
+inline constexpr foreign quick_gelu = foreign::quick_gelu;
+inline constexpr foreign layernorm = foreign::layernorm;
+inline constexpr foreign layer_norm = foreign::layer_norm;
+inline constexpr foreign rmsnorm = foreign::rmsnorm;
+inline constexpr foreign rms_norm = foreign::rms_norm;
+inline constexpr foreign alibi = foreign::alibi;
+inline constexpr foreign sinusoidal = foreign::sinusoidal;
+inline constexpr foreign rotary = foreign::rotary;
+
 /// `none` is an answer to two questions: Positions<none> and Bias<none>.
 struct None {
   constexpr operator PositionKind() const { return PositionKind::none; }
@@ -53,7 +89,33 @@ inline constexpr None none{};
 
 /// What is added to a mean of squares before its root is inverted, unless somebody says another number. Sources:
 /// GPT-2's and Qwen3's released configurations.
-constexpr double default_norm_eps(NormKind kind) { return kind == NormKind::layer ? 1e-5 : 1e-6; }
+constexpr double default_norm_eps(NormKind kind) {
+  switch (kind) {
+    case NormKind::layer:
+      return 1e-5;
+    case NormKind::rms:
+      return 1e-6;
+  }
+  throw std::invalid_argument("tinygpt: default_norm_eps has no number for this NormKind: add its case");
+}
+
+/// Is the first feed-forward matrix a gate and what it multiplies? Then it has 2F rows, else F.
+constexpr bool is_gated(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::relu:
+    case ActivationKind::gelu:
+    case ActivationKind::gelu_tanh:
+      return false;
+    case ActivationKind::swiglu:
+      return true;
+  }
+  throw std::invalid_argument("tinygpt: is_gated has no answer for this ActivationKind: add its case");
+}
+
+/// F where Ffn<F> is not given: 4C, or int(8C / 3) with a gate, which has as many weights.
+constexpr int default_ffn(ActivationKind kind, int embd) {
+  return is_gated(kind) ? static_cast<int>(8LL * embd / 3) : 4 * embd;
+}
 
 /// Less vanishes in float32 beside what is normalised, more would be no small change of it.
 inline constexpr float least_norm_eps = 1e-12f, most_norm_eps = 0.1f;
@@ -105,8 +167,8 @@ struct Config {
   constexpr int kv_width() const { return kv_heads * head_dim; }
   /// Rows of the joined query, key and value projection.
   constexpr int qkv_width() const { return query_width() + 2 * kv_width(); }
-  /// Rows of the first feed-forward matrix: F, or gate and up rows for swiglu.
-  constexpr int ffn_in_width() const { return activation == ActivationKind::swiglu ? 2 * ffn : ffn; }
+  /// Rows of the first feed-forward matrix: F, or gate and up rows where the activation is gated.
+  constexpr int ffn_in_width() const { return is_gated(activation) ? 2 * ffn : ffn; }
 
   friend constexpr bool operator==(const Config&, const Config&) = default;
 };

@@ -26,6 +26,15 @@ struct bias : option {};
 struct head : option {};
 }  // namespace tag
 
+/// What a user wrote inside an option, as one of its kinds; `known` is false where it is none, and GPT<...> refuses it.
+template <class Kind, auto Word> struct Choice {
+  static constexpr bool known = std::is_convertible_v<decltype(Word), Kind>;
+  static constexpr Kind value = [] {
+    if constexpr (known) return static_cast<Kind>(Word);
+    return Kind{};
+  }();
+};
+
 // Required, each exactly once.
 
 /// Number of transformer blocks (L).
@@ -74,10 +83,7 @@ template <int F> struct Ffn {
 };
 
 /// Nonlinearity of the feed-forward network: relu, gelu (erf; the default), gelu_tanh or swiglu.
-template <ActivationKind K> struct Activation {
-  using tag = tag::activation;
-  static constexpr ActivationKind value = K;
-};
+template <auto K> struct Activation : Choice<ActivationKind, K> { using tag = tag::activation; };
 
 /// A number as an argument of a template, which clang 14 takes only inside a struct: Norm<rms, 1e-5> makes one.
 struct Epsilon {
@@ -90,16 +96,14 @@ struct Epsilon {
 /// Normalisation: layer (LayerNorm with weight and bias; the default) or rms (RMSNorm with weight), with the epsilon
 /// that is added to the mean of squares (1e-5 for layer, 1e-6 for rms). QK-norm has rms's epsilon, and 1e-6 beside
 /// layer.
-template <NormKind K, Epsilon E = default_norm_eps(K)> struct Norm {
+template <auto K, Epsilon E = default_norm_eps(Choice<NormKind, K>::value)> struct Norm : Choice<NormKind, K> {
   using tag = tag::norm;
-  static constexpr NormKind value = K;
   static constexpr double epsilon = plain_norm_eps(E.value);
 };
 
 /// How a token knows its place: learned (the default), rope (with its base) or none.
-template <PositionKind K, int Base = 10'000> struct Positions {
+template <auto K, int Base = 10'000> struct Positions : Choice<PositionKind, K> {
   using tag = tag::positions;
-  static constexpr PositionKind value = K;
   static constexpr int base = Base;
 };
 
@@ -110,15 +114,9 @@ struct QkNorm {
 
 /// Which linear layers have a bias: none (the default), all (every linear of the blocks, as in GPT-2), or any of
 /// attn_in | attn_out | ffn | head joined by `|`.
-template <BiasSet B> struct Bias {
-  using tag = tag::bias;
-  static constexpr BiasSet value = B;
-};
+template <auto B> struct Bias : Choice<BiasSet, B> { using tag = tag::bias; };
 
 /// Whether the output projection is the token embedding's matrix: tied (the default) or untied.
-template <HeadKind K> struct Head {
-  using tag = tag::head;
-  static constexpr HeadKind value = K;
-};
+template <auto K> struct Head : Choice<HeadKind, K> { using tag = tag::head; };
 
 }  // namespace tinygpt

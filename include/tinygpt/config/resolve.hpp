@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <tinygpt/config/rules.hpp>
+#include <tinygpt/config/words.hpp>
 
 namespace tinygpt::config {
 
@@ -43,6 +44,14 @@ template <class Option> constexpr bool sizes_positive() {
     return true;
 }
 
+/// Is what is inside the option a kind that has a word? The table is of the kinds of this option.
+template <class Option, class Kind, std::size_t N> constexpr bool known(const config_text::Words<Kind, N>& words) {
+  return Option::known && config_text::has_word(words, Option::value);
+}
+template <class Option> constexpr bool is_bias_set() {
+  return Option::known && (Option::value | BiasSet::all | BiasSet::head) == (BiasSet::all | BiasSet::head);
+}
+
 template <class Option> constexpr bool epsilon_fits() {
   if constexpr (requires { Option::epsilon; }) return norm_eps_fits(Option::epsilon);
   return true;
@@ -68,6 +77,13 @@ template <class Rule, class... Rules> constexpr bool stage() {
     return stage<Rules...>();
 }
 
+template <class A, class N, class P, class H, class B> constexpr bool kinds_known() {
+  return stage<rule::activation_is_known<known<A>(config_text::activations), A>,
+               rule::norm_is_known<known<N>(config_text::norms), N>,
+               rule::positions_are_known<known<P>(config_text::positions), P>,
+               rule::head_is_known<known<H>(config_text::heads), H>, rule::bias_is_known<is_bias_set<B>(), B>>();
+}
+
 template <class... Os> constexpr bool valid() {
   if constexpr (!stage<rule::is_an_option<Tagged<Os>, Os>...>()) {
     return false;
@@ -76,6 +92,11 @@ template <class... Os> constexpr bool valid() {
                               rule::has_heads<times<tag::heads, Os...> != 0>,
                               rule::has_ctx<times<tag::ctx, Os...> != 0>,
                               rule::is_given_once<times<typename Os::tag, Os...> == 1, Os>...>()) {
+    return false;
+  } else if constexpr (!kinds_known<find_t<tag::activation, Activation<gelu>, Os...>,
+                                    find_t<tag::norm, Norm<layer>, Os...>,
+                                    find_t<tag::positions, Positions<learned>, Os...>,
+                                    find_t<tag::head, Head<tied>, Os...>, find_t<tag::bias, Bias<none>, Os...>>()) {
     return false;
   } else if constexpr (!stage<rule::is_positive<sizes_positive<Os>(), Os>...,
                               rule::norm_epsilon_is_small<epsilon_fits<Os>(), Os>...>()) {
@@ -105,7 +126,6 @@ template <class... Os> constexpr Config resolve() {
     using A = find_t<tag::activation, Activation<gelu>, Os...>;
     using N = find_t<tag::norm, Norm<layer>, Os...>;
     using P = find_t<tag::positions, Positions<learned>, Os...>;
-    constexpr int default_ffn = A::value == swiglu ? static_cast<int>(8LL * E::value / 3) : 4 * E::value;
     return Config{
         .layers = find_t<tag::layers, void, Os...>::value,
         .embd = E::value,
@@ -114,7 +134,7 @@ template <class... Os> constexpr Config resolve() {
         .ctx = find_t<tag::ctx, void, Os...>::value,
         .head_dim = head_dim_of<Os...>::value,
         .vocab = find_t<tag::vocab, Vocab<50304>, Os...>::value,
-        .ffn = find_t<tag::ffn, Ffn<default_ffn>, Os...>::value,
+        .ffn = find_t<tag::ffn, Ffn<default_ffn(A::value, E::value)>, Os...>::value,
         .activation = A::value,
         .norm = N::value,
         .norm_eps = N::epsilon,

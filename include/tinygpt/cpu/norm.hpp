@@ -13,6 +13,7 @@ namespace detail {
 
 template <NormKind K, int C, class E>
 void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const E* bias, float eps) {
+  static_assert(K == layer || K == rms, "tinygpt: cpu::norm knows layer and rms: write what this NormKind computes");
   Floats sum_x = {};
   if constexpr (K == layer) along(C, [&](Lanes lanes) { sum_x += lanes.load(x); });
   const float mu = sum(sum_x) / C;
@@ -33,9 +34,9 @@ void norm_row(E* y, float* mean, float* rstd, const E* x, const E* weight, const
 }  // namespace detail
 
 template <NormKind K, class E, int C>
-void norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed, Out<float, Batch<dyn>, Time<dyn>> mean,
-          Out<float, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual,
-          In<E, Embd<C>> weight, In<E, Embd<C>> bias, double eps) {
+void norm(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> normed,
+          Out<float, Batch<dyn>, Time<dyn>> mean, Out<float, Batch<dyn>, Time<dyn>> rstd,
+          In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<E, Embd<C>> weight, In<E, Embd<C>> bias, double eps) {
   for_row_parts(ctx, residual.rows(), [&](int, std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       detail::norm_row<K, C>(normed.data() + i * C, mean.data() + i, rstd.data() + i, residual.data() + i * C,
@@ -69,6 +70,8 @@ void residual_norm_backward(BasicContext<E>& ctx, Tensor<E, Batch<dyn>, Time<dyn
                             Out<float, Embd<C>> d_bias, In<E, Batch<dyn>, Time<dyn>, Embd<C>> d_normed,
                             In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<float, Batch<dyn>, Time<dyn>> mean,
                             In<float, Batch<dyn>, Time<dyn>> rstd, In<E, Embd<C>> weight, Dropout dropout) {
+  static_assert(K == layer || K == rms,
+                "tinygpt: cpu::residual_norm_backward knows layer and rms: write what this NormKind computes");
   constexpr std::int64_t padded = (C + vector_width - 1) / vector_width * vector_width;
   const int T = d_residual.template extent<Time>();
   float* const partial = ctx.shared_scratch(norm_backward_scratch(C));  // per part: d_weight, then d_bias

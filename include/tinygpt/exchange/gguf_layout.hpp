@@ -22,7 +22,10 @@ struct GgufFit {
 inline GgufFit gguf_fit(const Config& c) {
   const HfFit fit = hf_family(c);
   if (!fit.family) return {nullptr, fit.why_not};
-  if (c.activation == relu) return {nullptr, "Activation<relu> is not known there"};
+  if (c.activation != gelu && c.activation != gelu_tanh && c.activation != swiglu) {
+    const std::string word = config_text::word_of(config_text::activations, c.activation);
+    return {nullptr, "Activation<" + word + "> is not known there"};
+  }
   if (*fit.family == HfFamily::gpt2) return {"gpt2", ""};
   if (*fit.family == HfFamily::llama) return {"llama", ""};
   if (c.bias != none) return {nullptr, "QkNorm with biases is not known there"};

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <utility>
 
+#include <tinygpt/config/words.hpp>
 #include <tinygpt/exchange/onnx_graph.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_map.hpp>
@@ -113,6 +114,10 @@ class ModelGraph {
     const std::string seen = graph_.add("LessOrEqual", {graph_.add("Range", {zero, total, one}, "keys"), rows}, "seen");
     mask_ = graph_.add("Where", {seen, real("mask.seen", 0), real("mask.hidden", std::numeric_limits<float>::lowest())},
                        "mask");
+    if (config_.positions != learned && config_.positions != rope && config_.positions != none) {
+      throw Error("ONNX: the positions " + config_text::word_of(config_text::positions, config_.positions) +
+                  " have no graph: add them to exchange/onnx.hpp");
+    }
     if (config_.positions == rope) {
       cos_ = graph_.add("Gather", {rope_table("rope.cos", [](double a) { return std::cos(a); }), positions_}, "cos");
       sin_ = graph_.add("Gather", {rope_table("rope.sin", [](double a) { return std::sin(a); }), positions_}, "sin");
@@ -260,7 +265,8 @@ class ModelGraph {
         return gelu(at, x, graph_.add("Tanh", {inner}, at + "tanh"));
       }
     }
-    return x;
+    throw Error("ONNX: the activation " + config_text::word_of(config_text::activations, config_.activation) +
+                " has no graph: add it to exchange/onnx.hpp");
   }
   /// x (1 + inner) / 2
   std::string gelu(const std::string& at, const std::string& x, const std::string& inner) {

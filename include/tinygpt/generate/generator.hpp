@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <vector>
 
 #include <tinygpt/generate/sampler.hpp>
@@ -9,8 +10,31 @@
 
 namespace tinygpt {
 
+/// What is called with each token, or piece of text: it returns nothing, or a bool of which false ends the text.
+template <class Emit, class... Arguments>
+concept EmitCallback = std::invocable<Emit&, Arguments...> &&
+    (std::is_void_v<std::invoke_result_t<Emit&, Arguments...>> ||
+     std::is_constructible_v<bool, std::invoke_result_t<Emit&, Arguments...>>);
+
+/// Calls emit; true where the text goes on.
+template <class Emit, class... Arguments>
+requires EmitCallback<Emit, Arguments...>
+bool wants_more(Emit& emit, Arguments... arguments) {
+  if constexpr (std::is_void_v<std::invoke_result_t<Emit&, Arguments...>>)
+    return emit(arguments...), true;
+  else
+    return static_cast<bool>(emit(arguments...));
+}
+
+/// What has weights to generate from: a Trainer.
+template <class T>
+concept Trained = requires(T& trained) {
+  trained.generation_weights();
+  typename T::Model;
+};
+
 /// Generates from weights of type M on a backend. All of the backend's memory is allocated here, once.
-template <Architecture M, class Context> class Generator {
+template <Architecture M, class Context = DefaultContext> class Generator {
  public:
   using E = typename Context::element;
   using S = typename Context::accumulator;
@@ -28,13 +52,22 @@ template <Architecture M, class Context> class Generator {
     if (const auto table = activations(1, 1).rope_table()) fill_rope(ctx_, table, M::config.rope_base);
   }
 
-  /// Calls emit(token) for each new token, until max_new_tokens have come or emit returns false. The prompt must hold
-  /// at least one token; of a longer one than the context, the end is read. When the context is full, the newer half
-  /// of it is read again and generation goes on.
+  /// From the weights of a trainer, which must outlive the generator; after each of its steps they are the new ones. In
+  /// bf16 they are the rounded copies, not Trainer::weights().
+  template <Trained T>
+  Generator(Context& ctx, T& trainer, Batch<> batch = Batch{1}) : Generator(ctx, trainer.generation_weights(), batch) {
+    static_assert(std::is_same_v<typename T::Model, M>, "tinygpt: Generator<M> needs a trainer of the same model M");
+  }
+
+  /// Calls emit(token) for each new token, until max_new_tokens have come or emit returns false; it may return nothing.
+  /// The prompt must hold at least one token; of a longer one than the context, the end is read. When the context is
+  /// full, the newer half of it is read again and generation goes on.
   template <class Emit>
   void generate(std::span<const std::int32_t> prompt, int max_new_tokens, const SampleOptions& options, Emit&& emit) {
-    const std::vector<std::int32_t> only(prompt.begin(), prompt.end());
-    generate(std::span(&only, 1), max_new_tokens, options, [&](std::size_t, std::int32_t id) { return emit(id); });
+    if constexpr (config::stage<rule::callback_takes_a_token<EmitCallback<Emit, std::int32_t>, Emit>>()) {
+      const std::vector<std::int32_t> only(prompt.begin(), prompt.end());
+      write(std::span(&only, 1), max_new_tokens, options, [&](std::size_t, std::int32_t id) { return emit(id); });
+    }
   }
 
   /// The same for many prompts, as many at once as the generator's batch: calls emit(i, token) for prompt i, which
@@ -43,6 +76,16 @@ template <Architecture M, class Context> class Generator {
   template <class Emit>
   void generate(std::span<const std::vector<std::int32_t>> prompts, int max_new_tokens, const SampleOptions& options,
                 Emit&& emit) {
+    if constexpr (config::stage<rule::callback_takes_a_token<EmitCallback<Emit, std::size_t, std::int32_t>, Emit>>()) {
+      write(prompts, max_new_tokens, options, emit);
+    }
+  }
+
+ private:
+  /// The loop of both generate().
+  template <class Emit>
+  void write(std::span<const std::vector<std::int32_t>> prompts, int max_new_tokens, const SampleOptions& options,
+             Emit&& emit) {
     if (max_new_tokens <= 0) return;
     Sampler sample(options, M::config.vocab);
     std::vector<Sequence> sequences;
@@ -54,7 +97,7 @@ template <Architecture M, class Context> class Generator {
     const auto go_on = [&](Sequence& s, std::span<const E> logits) {
       s.read = s.window.size();
       s.window.push_back(sample(logits, static_cast<std::uint64_t>(s.written), s.prompt));
-      if (emit(s.prompt, s.window.back()) && ++s.written < max_new_tokens) {
+      if (wants_more(emit, s.prompt, s.window.back()) && ++s.written < max_new_tokens) {
         if (s.window.size() > ctx_length) s.keep_last((ctx_length + 1) / 2);
       } else if (next < prompts.size()) {
         s = Sequence(next, prompts[next]);
@@ -86,6 +129,7 @@ template <Architecture M, class Context> class Generator {
     }
   }
 
+ public:
   /// Reads tokens at positions first_position, first_position + 1, ... after those already in the first cache, and
   /// returns the logits (V) that follow the last of them.
   std::span<const E> decode(std::span<const std::int32_t> tokens, int first_position) {
@@ -179,5 +223,8 @@ template <Architecture M, class Context> class Generator {
   std::vector<E> logits_;
   std::vector<typename Context::Recording> steps_;  ///< one for each number of sequences
 };
+
+template <class Context, Trained T>
+Generator(Context&, T&, Batch<> = Batch{1}) -> Generator<typename T::Model, Context>;
 
 }  // namespace tinygpt

@@ -53,8 +53,10 @@ template <ActivationKind K, class E> __device__ __forceinline__ float act(float 
     return x * normal_for<E>(x).cumulative;
   } else if constexpr (K == gelu_tanh) {
     return x * sigmoid_for<E>(gelu_tanh_linear * x * fmaf(gelu_tanh_cubic * x, x, 1.0f));
-  } else {
+  } else if constexpr (K == swiglu) {
     return x * sigmoid_for<E>(x);
+  } else {
+    static_assert(has_branch<K>, "tinygpt: gpu::act has no branch for this ActivationKind: add its formula");
   }
 }
 
@@ -68,9 +70,11 @@ template <ActivationKind K, class E> __device__ __forceinline__ float act_deriva
   } else if constexpr (K == gelu_tanh) {
     const float s = sigmoid_for<E>(gelu_tanh_linear * x * fmaf(gelu_tanh_cubic * x, x, 1.0f));
     return fmaf(s * (1.0f - s) * x, gelu_tanh_linear * fmaf(3 * gelu_tanh_cubic * x, x, 1.0f), s);
-  } else {
+  } else if constexpr (K == swiglu) {
     const float s = sigmoid_for<E>(x);
     return s * fmaf(x, 1.0f - s, 1.0f);
+  } else {
+    static_assert(has_branch<K>, "tinygpt: gpu::act_derivative has no branch for this ActivationKind: add its formula");
   }
 }
 
@@ -87,11 +91,12 @@ template <class E, int F> struct ActivationShare {
   /// Calls f(i, hidden, pre) for each of this thread's vectors, at those elements of a tensor of F and of FfnIn
   /// columns.
   template <ActivationKind K, class Body> __device__ __forceinline__ static void each(std::int64_t vectors, Body&& f) {
+    constexpr bool gated = is_gated(K);
     const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * block + threadIdx.x;
 #pragma unroll
     for (int i = 0; i < count; ++i) {
       const std::int64_t vector = first + i * activation_threads;
-      if (vector < vectors) f(i, vector * n, K == swiglu ? vector * n + vector / row * F : vector * n);
+      if (vector < vectors) f(i, vector * n, gated ? vector * n + vector / row * F : vector * n);
     }
   }
 };
@@ -103,13 +108,13 @@ __global__ void __launch_bounds__(activation_threads) activation_kernel(E* hidde
   Vec<E, n> x[Share::count], up[Share::count];
   Share::template each<K>(vectors, [&](int i, std::int64_t, std::int64_t at) {
     x[i] = load_vec<n>(pre + at);
-    if constexpr (K == swiglu) up[i] = load_vec<n>(pre + at + F);
+    if constexpr (is_gated(K)) up[i] = load_vec<n>(pre + at + F);
   });
   Share::template each<K>(vectors, [&](int i, std::int64_t at, std::int64_t) {
     Vec<float, n> h = to_float(x[i]);
 #pragma unroll
     for (int j = 0; j < n; ++j) h[j] = act<K, E>(h[j]);
-    if constexpr (K == swiglu) h = h * to_float(up[i]);
+    if constexpr (is_gated(K)) h = h * to_float(up[i]);
     store_vec(hidden + at, from_float<E>(h));
   });
 }
@@ -123,7 +128,7 @@ __global__ void __launch_bounds__(activation_threads)
   Share::template each<K>(vectors, [&](int i, std::int64_t hidden_at, std::int64_t at) {
     grad[i] = load_vec<n>(d_hidden + hidden_at);
     input[i] = load_vec<n>(pre + at);
-    if constexpr (K == swiglu) second[i] = load_vec<n>(pre + at + F);
+    if constexpr (is_gated(K)) second[i] = load_vec<n>(pre + at + F);
   });
   Share::template each<K>(vectors, [&](int i, std::int64_t, std::int64_t at) {
     const Vec<float, n> g = to_float(grad[i]), x = to_float(input[i]);
@@ -139,6 +144,7 @@ __global__ void __launch_bounds__(activation_threads)
       }
       store_vec(d_pre + at + F, from_float<E>(d_up));
     } else {
+      static_assert(!is_gated(K), "tinygpt: gpu::activation_backward has no branch for this gated ActivationKind");
 #pragma unroll
       for (int j = 0; j < n; ++j) d[j] = g[j] * act_derivative<K, E>(x[j]);
     }

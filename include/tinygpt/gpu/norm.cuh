@@ -54,6 +54,8 @@ template <NormKind K, class E, int C>
 __global__ void __launch_bounds__(NormForward<E, C>::threads)
     norm_kernel(E* normed, E* residual_out, float* mean, float* rstd, const E* residual_in, const E* branch,
                 const E* weight, const E* bias, std::int64_t rows, int T, Dropout dropout, float eps) {
+  static_assert(K == layer || K == rms,
+                "tinygpt: gpu::norm_kernel knows layer and rms: write what this NormKind computes");
   using Team = NormForward<E, C>;
   constexpr int n = Team::n;
   auto& shared = shared_memory<NormShared<E, C>>();
@@ -129,6 +131,8 @@ __global__ void __launch_bounds__(NormBackward<E, C>::threads)
     norm_backward_kernel(E* d_residual, E* d_branch, float* partials, const E* d_normed, const E* residual,
                          const float* mean, const float* rstd, const E* weight, std::int64_t rows,
                          std::int64_t rows_per_part, int T, Dropout dropout) {
+  static_assert(K == layer || K == rms,
+                "tinygpt: gpu::norm_backward_kernel knows layer and rms: write what this NormKind computes");
   using Team = NormBackward<E, C>;
   constexpr int n = Team::n;
   auto& shared = shared_memory<NormBackwardShared<K, E, C>>();

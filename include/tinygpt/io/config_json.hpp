@@ -1,13 +1,9 @@
 // An architecture as JSON, and as the C++ type that a user would write.
 #pragma once
 
-#include <array>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 
-#include <tinygpt/config/kinds.hpp>
+#include <tinygpt/config/words.hpp>
 #include <tinygpt/io/json.hpp>
 #include <tinygpt/io/norm_eps.hpp>
 #include <tinygpt/layout/storage.hpp>
@@ -16,43 +12,10 @@ namespace tinygpt {
 
 namespace config_text {
 
-template <class Kind, std::size_t N> using Words = std::array<std::pair<Kind, std::string_view>, N>;
-
-inline constexpr Words<ActivationKind, 4> activations{{{ActivationKind::relu, "relu"},
-                                                       {ActivationKind::gelu, "gelu"},
-                                                       {ActivationKind::gelu_tanh, "gelu_tanh"},
-                                                       {ActivationKind::swiglu, "swiglu"}}};
-inline constexpr Words<NormKind, 2> norms{{{NormKind::layer, "layer"}, {NormKind::rms, "rms"}}};
-inline constexpr Words<PositionKind, 3> positions{
-    {{PositionKind::learned, "learned"}, {PositionKind::rope, "rope"}, {PositionKind::none, "none"}}};
-inline constexpr Words<HeadKind, 2> heads{{{HeadKind::tied, "tied"}, {HeadKind::untied, "untied"}}};
-
 // Not of the architecture, but said by words too.
 inline constexpr Words<Precision, 2> precisions{{{Precision::float32, "float32"}, {Precision::bf16, "bf16"}}};
 inline constexpr Words<Recompute, 3> recomputes{
     {{Recompute::none, "none"}, {Recompute::activations, "activations"}, {Recompute::blocks, "blocks"}}};
-
-template <class Kind, std::size_t N> std::string word_of(const Words<Kind, N>& words, Kind kind) {
-  for (const auto& [value, word] : words) {
-    if (value == kind) return std::string(word);
-  }
-  return "?";
-}
-
-/// "none, activations, blocks"
-template <class Kind, std::size_t N> std::string choices(const Words<Kind, N>& words) {
-  std::string text;
-  for (const auto& [value, word] : words) text += (text.empty() ? "" : ", ") + std::string(word);
-  return text;
-}
-
-template <class Kind, std::size_t N>
-std::optional<Kind> kind_of(const Words<Kind, N>& words, std::string_view text) {
-  for (const auto& [value, word] : words) {
-    if (word == text) return value;
-  }
-  return std::nullopt;
-}
 
 template <class Kind, std::size_t N>
 Kind kind_of(const Words<Kind, N>& words, const Json& json, const char* key, const std::filesystem::path& path) {
@@ -100,10 +63,9 @@ inline std::string type_text(const Config& c) {
                      number(c.query_heads) + (c.kv_heads != c.query_heads ? ", " + number(c.kv_heads) : "") +
                      ">, Ctx<" + number(c.ctx) + ">";
   const auto add = [&](const std::string& option) { type += ", " + option; };
-  const int default_ffn = c.activation == ActivationKind::swiglu ? static_cast<int>(8LL * c.embd / 3) : 4 * c.embd;
   if (c.head_dim != c.embd / c.query_heads) add("HeadDim<" + number(c.head_dim) + ">");
   if (c.vocab != Config{}.vocab) add("Vocab<" + number(c.vocab) + ">");
-  if (c.ffn != default_ffn) add("Ffn<" + number(c.ffn) + ">");
+  if (c.ffn != default_ffn(c.activation, c.embd)) add("Ffn<" + number(c.ffn) + ">");
   if (c.activation != Config{}.activation) add("Activation<" + text::word_of(text::activations, c.activation) + ">");
   if (c.norm != Config{}.norm || c.norm_eps != default_norm_eps(c.norm)) {
     const std::string eps = c.norm_eps != default_norm_eps(c.norm) ? ", " + shortest_text(c.norm_eps) : "";

@@ -253,7 +253,7 @@ inline nlohmann::ordered_json hf_config_json(const Config& c, StoredType type, s
     json["n_layer"] = c.layers;
     json["n_head"] = c.query_heads;
     json["n_inner"] = c.ffn;
-    json["activation_function"] = c.activation == gelu_tanh ? "gelu_new" : c.activation == gelu ? "gelu" : "relu";
+    json["activation_function"] = gpt2_activation(c.activation);
     json["layer_norm_epsilon"] = c.norm_eps;
     json["scale_attn_weights"] = true;
     json["scale_attn_by_inverse_layer_idx"] = false;

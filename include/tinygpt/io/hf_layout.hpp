@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/config/words.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 
 namespace tinygpt {
@@ -19,11 +20,29 @@ struct HfFit {
   std::string why_not;
 };
 
+/// What transformers calls the activation of a GPT-2; nullptr where it has none like it.
+constexpr const char* gpt2_activation(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::relu:
+      return "relu";
+    case ActivationKind::gelu:
+      return "gelu";
+    case ActivationKind::gelu_tanh:
+      return "gelu_new";
+    case ActivationKind::swiglu:
+      return nullptr;
+  }
+  return nullptr;
+}
+
 inline HfFit hf_family(const Config& c) {
   if (contains(c.bias, BiasSet::head)) return {std::nullopt, "a bias on the head is not known there"};
   if (c.positions == learned) {
     if (c.norm != layer) return {std::nullopt, "learned positions need Norm<layer> there"};
-    if (c.activation == swiglu) return {std::nullopt, "learned positions with Activation<swiglu> are not known there"};
+    if (gpt2_activation(c.activation) == nullptr) {
+      const std::string word = config_text::word_of(config_text::activations, c.activation);
+      return {std::nullopt, "learned positions with Activation<" + word + "> are not known there"};
+    }
     if (c.kv_heads != c.query_heads)
       return {std::nullopt, "learned positions need as many key heads as query heads there"};
     if (c.query_width() != c.embd) return {std::nullopt, "learned positions need HeadDim<C / Hq> there"};

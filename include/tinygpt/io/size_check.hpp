@@ -44,7 +44,7 @@ inline constexpr SizeField size_fields[] = {
 constexpr Config completed(Config c) {
   if (c.kv_heads == 0) c.kv_heads = c.query_heads;
   if (c.head_dim == 0 && c.query_heads != 0) c.head_dim = c.embd / c.query_heads;
-  if (c.ffn == 0) c.ffn = c.activation == swiglu ? static_cast<int>(8LL * c.embd / 3) : 4 * c.embd;
+  if (c.ffn == 0) c.ffn = default_ffn(c.activation, c.embd);
   if (c.norm_eps == 0) c.norm_eps = default_norm_eps(c.norm);
   return c;
 }

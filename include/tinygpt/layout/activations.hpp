@@ -11,8 +11,8 @@
 
 namespace tinygpt {
 
-/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are not
-/// recomputed; the rest are scratch.
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are
+/// not recomputed; the rest are scratch.
 enum class Buffer : int {
   residual,   ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
   normed,     ///< output of each of those norms
@@ -65,6 +65,9 @@ class ActivationPlan {
   constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training,
                            Recompute recompute = Recompute::none, Storage storage = {})
       : recompute_(recompute) {
+    if (recompute != Recompute::none && recompute != Recompute::activations && recompute != Recompute::blocks) {
+      throw std::invalid_argument("tinygpt: ActivationPlan does not know this Recompute: say which buffers it keeps");
+    }
     const std::int64_t n = size_product(batch, time);
     const auto per_token = [n](std::int64_t width) { return size_product(n, width); };
     const std::int64_t qk_heads = c.query_heads + c.kv_heads;

@@ -39,7 +39,7 @@ template <int KV, int D> struct KvHeads { static constexpr int value = KV * D; }
 /// One number per query head.
 template <int Q> struct PerHead { static constexpr int value = Q; };
 
-/// Rows of the first feed-forward matrix: F, or for swiglu F gate rows and then F up rows.
-template <int F, ActivationKind K> struct FfnIn { static constexpr int value = K == swiglu ? 2 * F : F; };
+/// Rows of the first feed-forward matrix: F, or where K is gated F gate rows and then F up rows.
+template <int F, ActivationKind K> struct FfnIn { static constexpr int value = is_gated(K) ? 2 * F : F; };
 
 }  // namespace tinygpt

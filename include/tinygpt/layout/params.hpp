@@ -50,6 +50,8 @@ template <Architecture M, class E> class Params {
 
   /// The output projection: the token embedding's own matrix where the head is tied to it.
   auto head_weight() const {
+    static_assert(M::config.head == tied || M::config.head == untied,
+                  "tinygpt: head_weight knows tied and untied: write whose matrix this HeadKind multiplies by");
     constexpr Param id = M::config.head == tied ? Param::token_embedding : Param::head_weight;
     return at<id, typename A::V, typename A::C>();
   }

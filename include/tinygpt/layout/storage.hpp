@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 
 namespace tinygpt {
 
@@ -15,7 +16,8 @@ inline constexpr Precision bf16 = Precision::bf16;
 /// What the forward pass leaves to be computed again by the backward pass; each keeps less than the one before it and
 /// gives the same gradient, bit for bit.
 ///   none         everything is kept
-///   activations  outputs of norms and of the nonlinearity are not kept: cheap to repeat, 2C + F numbers a token and layer
+///   activations  outputs of norms and of the nonlinearity are not kept: cheap to repeat, 2C + F numbers a token and
+///                layer
 ///   blocks       only the residual stream before each layer is kept, and the layer repeated: a third more FLOPs
 /// Sources: Chen et al. 2016 (arXiv:1604.06174) for blocks; Korthikanti et al. 2022 (arXiv:2205.05198) for the choice.
 enum class Recompute { none, activations, blocks };
@@ -28,7 +30,15 @@ struct Storage {
   friend constexpr bool operator==(const Storage&, const Storage&) = default;
 };
 
-constexpr Storage storage_of(Precision precision) { return {precision == bf16 ? 2 : 4, 4}; }
+constexpr Storage storage_of(Precision precision) {
+  switch (precision) {
+    case Precision::float32:
+      return {4, 4};
+    case Precision::bf16:
+      return {2, 4};
+  }
+  throw std::invalid_argument("tinygpt: storage_of has no sizes for this Precision: add its case");
+}
 
 /// Every buffer begins at a multiple of so many bytes: two cache lines, one transaction of a GPU.
 inline constexpr std::int64_t buffer_alignment = 256;

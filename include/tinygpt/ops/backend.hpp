@@ -74,6 +74,12 @@
 
 namespace tinygpt {
 
+namespace cpu {
+template <class E> class BasicContext;
+}
+/// The backend of Trainer<M> and Generator<M>, where none is named: cpu::Context.
+using DefaultContext = cpu::BasicContext<float>;
+
 using TokenIds = Tensor<const std::int32_t, Batch<dyn>, Time<dyn>>;
 
 /// A target that does not count: no loss, no gradient.

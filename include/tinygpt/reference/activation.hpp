@@ -18,9 +18,11 @@ template <ActivationKind K, class S> S act(const S& x) {
     return x > S(0) ? x : S(0);
   } else if constexpr (K == gelu) {
     return S(0.5) * x * (S(1) + erf(x * S(std::numbers::sqrt2 / 2)));
-  } else {
+  } else if constexpr (K == gelu_tanh) {
     const S inner = S(std::numbers::sqrt2 * std::numbers::inv_sqrtpi) * (x + S(0.044715) * x * x * x);
     return S(0.5) * x * (S(1) + tanh(inner));
+  } else {
+    static_assert(has_branch<K>, "tinygpt: reference::act has no branch for this ActivationKind: add its formula");
   }
 }
 
@@ -33,10 +35,13 @@ template <ActivationKind K, class S> S act_derivative(const S& x) {
   } else if constexpr (K == gelu) {
     const S density = exp(S(-0.5) * x * x) * S(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
     return S(0.5) * (S(1) + erf(x * S(std::numbers::sqrt2 / 2))) + x * density;
-  } else {
+  } else if constexpr (K == gelu_tanh) {
     const S a = S(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
     const S t = tanh(a * (x + S(0.044715) * x * x * x));
     return S(0.5) * (S(1) + t) + S(0.5) * x * (S(1) - t * t) * a * (S(1) + S(3 * 0.044715) * x * x);
+  } else {
+    static_assert(has_branch<K>,
+                  "tinygpt: reference::act_derivative has no branch for this ActivationKind: add its formula");
   }
 }
 
@@ -56,6 +61,7 @@ void activation(Context<E>&, Out<E, Batch<dyn>, Time<dyn>, Ffn<F>> hidden,
       if constexpr (K == swiglu) {
         hidden.data()[i * F + f] = in[f] * sigmoid(in[f]) * in[F + f];
       } else {
+        static_assert(!is_gated(K), "tinygpt: reference::activation has no branch for this gated ActivationKind");
         hidden.data()[i * F + f] = act<K>(in[f]);
       }
     }
@@ -76,6 +82,8 @@ void activation_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, FfnIn<F, 
         out[f] = g * up * s * (E(1) + gate * (E(1) - s));
         out[F + f] = g * gate * s;
       } else {
+        static_assert(!is_gated(K),
+                      "tinygpt: reference::activation_backward has no branch for this gated ActivationKind");
         out[f] = g * act_derivative<K>(E(in[f]));
       }
     }

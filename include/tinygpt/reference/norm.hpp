@@ -18,6 +18,8 @@ template <NormKind K, class E, int C>
 void norm(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C>> y, Out<E, Batch<dyn>, Time<dyn>> mean,
           Out<E, Batch<dyn>, Time<dyn>> rstd, In<E, Batch<dyn>, Time<dyn>, Embd<C>> x, In<E, Embd<C>> weight,
           In<E, Embd<C>> bias, double eps) {
+  static_assert(K == layer || K == rms,
+                "tinygpt: reference::norm knows layer and rms: write what this NormKind computes");
   using std::sqrt;
   const auto X = matrix(x);
   auto Y = matrix(y);
@@ -62,6 +64,8 @@ void residual_norm_backward(Context<E>&, Tensor<E, Batch<dyn>, Time<dyn>, Embd<C
                             Out<E, Embd<C>> d_bias, In<E, Batch<dyn>, Time<dyn>, Embd<C>> d_normed,
                             In<E, Batch<dyn>, Time<dyn>, Embd<C>> residual, In<E, Batch<dyn>, Time<dyn>> mean,
                             In<E, Batch<dyn>, Time<dyn>> rstd, In<E, Embd<C>> weight, Dropout dropout) {
+  static_assert(K == layer || K == rms,
+                "tinygpt: reference::residual_norm_backward knows layer and rms: write what this NormKind computes");
   const int T = d_residual.template extent<Time>();
   const auto X = matrix(residual);
   const auto dY = matrix(d_normed);

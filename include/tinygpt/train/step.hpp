@@ -25,7 +25,8 @@ struct DropoutPlan {
   }
 };
 
-/// One layer from its first norm's output to the output of the nonlinearity; `attend` turns act.qkv(l) into act.attn(l).
+/// One layer from its first norm's output to the output of the nonlinearity; `attend` turns act.qkv(l) into
+/// act.attn(l).
 template <Architecture M, class Context, class E, class S, class Attend>
 void layer_through(Context& ctx, const Params<M, const E>& w, const Activations<M, E, S>& act, int l,
                    FirstPosition first_position, const DropoutPlan& dropout, Attend&& attend) {
@@ -48,6 +49,10 @@ void forward_through(Context& ctx, const Params<M, const E>& w, const Activation
                      FirstPosition first_position, const DropoutPlan& dropout, Attend&& attend) {
   constexpr NormKind norm_kind = M::config.norm;
   constexpr int L = M::config.layers;
+  constexpr PositionKind P = M::config.positions;
+  static_assert(
+      P == learned || P == rope || P == none,
+      "tinygpt: forward_through knows learned, rope and none: write how this PositionKind tells places apart");
 
   embed(ctx, act.residual(0), tokens, w.token_embedding(), w.position_embedding(), first_position, dropout.embedding());
   norm<norm_kind>(ctx, act.normed(0), act.norm_mean(0), act.norm_rstd(0), act.residual(0), w.norm1_weight(0),
@@ -79,8 +84,8 @@ void evaluate(Context& ctx, S* loss, const Params<M, const E>& w, const Activati
             targets, scale);
 }
 
-/// After `forward`: *loss as `evaluate` gives it, and its gradient, added to `d`. What the plan of `act` does not keep is
-/// computed again, by the same operations on the same inputs: the gradient is the same, bit for bit.
+/// After `forward`: *loss as `evaluate` gives it, and its gradient, added to `d`. What the plan of `act` does not keep
+/// is computed again, by the same operations on the same inputs: the gradient is the same, bit for bit.
 template <Architecture M, class Context, class E, class S>
 void backward(Context& ctx, S* loss, const Params<M, S>& d, const Params<M, const E>& w,
               const Activations<M, E, S>& act, TokenIds tokens, TokenIds targets, double scale,
@@ -96,9 +101,7 @@ void backward(Context& ctx, S* loss, const Params<M, S>& d, const Params<M, cons
     norm<norm_kind>(ctx, act.normed(2 * l + 1), act.norm_mean(2 * l + 1), act.norm_rstd(2 * l + 1),
                     act.residual(2 * l + 1), w.norm2_weight(l), w.norm2_bias(l), M::config.norm_eps);
   };
-  const auto attend = [&](int l) {
-    attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l));
-  };
+  const auto attend = [&](int l) { attention(ctx, act.attn(l), act.lse(l), read(act.qkv(l)), dropout.attention(l)); };
 
   loss_head_gradient(ctx, loss, act.losses(), act.d_normed(), d.head_weight(), d.head_bias(), act.logits(),
                      act.normed(2 * L), w.head_weight(), w.head_bias(), targets, scale);

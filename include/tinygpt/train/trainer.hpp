@@ -29,13 +29,15 @@ concept BatchSource = requires(const S& source, std::span<std::int32_t> ids, Pur
 };
 
 /// Trains a model of type M on a backend. All memory is allocated here, once, and laid out by the constexpr plan.
+/// Without a context's type it is for a cpu::Context; for another write Trainer<M, decltype(ctx)>.
 /// Everything random is a function of the seed and the iteration, so a restored trainer continues bit for bit.
 ///
 /// A step is submitted, and what came of it is reported, oldest first: in between the backend works on it, perhaps
 /// while the host does other things. evaluate(), resume_at() and the arenas are for when no step is in flight, and
 /// throw an Error where one is.
-template <Architecture M, class Context> class Trainer {
+template <Architecture M, class Context = DefaultContext> class Trainer {
  public:
+  using Model = M;
   using E = typename Context::element;
   using S = typename Context::accumulator;
   static constexpr Storage storage{sizeof(E), sizeof(S)};
@@ -136,6 +138,9 @@ template <Architecture M, class Context> class Trainer {
   std::span<S> gradients() { return expect_idle("gradients"), gradient_sums(); }
   std::span<S> first_moments() { return expect_idle("first_moments"), moments(0); }
   std::span<S> second_moments() { return expect_idle("second_moments"), moments(1); }
+
+  /// The weights as a Generator reads them: of element type E, rounded in bf16; they follow each update.
+  std::span<const E> generation_weights() { return expect_idle("generation_weights"), elements(); }
 
   /// Goes on as if `iteration` iterations had been done, of which `updates` changed the weights.
   void resume_at(std::int64_t iteration, std::int64_t updates, std::int64_t skipped) {

@@ -58,7 +58,7 @@ constexpr Breakdown breakdown(const ParamTable& table) {
 /// What each part is made of, in letters and in the numbers of one architecture.
 inline std::array<std::string, static_cast<std::size_t>(Part::count)> formulas(const Config& c) {
   const auto n = [](std::int64_t v) { return std::to_string(v); };
-  const bool gated = c.activation == swiglu, ln = c.norm == layer, grouped_heads = c.kv_heads != c.query_heads;
+  const bool gated = is_gated(c.activation), ln = c.norm == layer, grouped_heads = c.kv_heads != c.query_heads;
   const std::string L = n(c.layers), C = n(c.embd), F = n(c.ffn), V = n(c.vocab), Dh = n(c.head_dim);
   const std::string q = n(c.query_heads), kv = n(c.kv_heads), norm = ln ? "2" : "1";
   std::array<std::string, static_cast<std::size_t>(Part::count)> text;
