@@ -1,6 +1,7 @@
 // The choices among which some options choose, and the one plain struct into which all options resolve.
 #pragma once
 
+#include <climits>
 #include <cstdint>
 #include <stdexcept>
 
@@ -114,7 +115,9 @@ constexpr bool is_gated(ActivationKind kind) {
 
 /// F where Ffn<F> is not given: 4C, or int(8C / 3) with a gate, which has as many weights.
 constexpr int default_ffn(ActivationKind kind, int embd) {
-  return is_gated(kind) ? static_cast<int>(8LL * embd / 3) : 4 * embd;
+  // Sizes that no model has are refused later; here they must not overflow.
+  const long long ffn = is_gated(kind) ? 8LL * embd / 3 : 4LL * embd;
+  return static_cast<int>(ffn < INT_MIN ? INT_MIN : ffn > INT_MAX ? INT_MAX : ffn);
 }
 
 /// Less vanishes in float32 beside what is normalised, more would be no small change of it.

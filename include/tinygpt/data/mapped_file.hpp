@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +19,7 @@
 
 #include <tinygpt/data/descriptor.hpp>
 #include <tinygpt/data/file_error.hpp>
+#include <tinygpt/data/regular_file.hpp>
 
 namespace tinygpt {
 
@@ -77,17 +77,9 @@ class MappedFile {
  public:
   explicit MappedFile(std::filesystem::path path) : path_(std::move(path)) {
     mapping::watch_bus_errors();
-    // Not to block where the path is a pipe without a writer.
-    const Descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd) throw file_error("read", path_, errno);
-    struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) throw file_error("read", path_, errno);
-    if (S_ISDIR(status.st_mode)) throw file_error("read", path_, EISDIR);
-    if (!S_ISREG(status.st_mode)) {
-      throw Error("cannot read " + path_.string() + ": it is not a regular file: check the path");
-    }
-    if (status.st_size == 0) throw DamagedFile(path_.string() + " is empty: copy it or prepare it again");
-    const auto size = static_cast<std::uint64_t>(status.st_size);
+    const auto [fd, bytes] = open_regular(path_);
+    if (bytes == 0) throw DamagedFile(path_.string() + " is empty: copy it or prepare it again");
+    const auto size = static_cast<std::uint64_t>(bytes);
     if (size > std::numeric_limits<std::size_t>::max() / 2) throw file_error("read", path_, EFBIG);
     void* const data = ::mmap(nullptr, static_cast<std::size_t>(size), PROT_READ, MAP_SHARED, fd.get(), 0);
     if (data == MAP_FAILED) throw file_error("map", path_, errno);

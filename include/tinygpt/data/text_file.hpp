@@ -1,43 +1,43 @@
 // A text file as a corpus: read whole, checked, split into a training and a validation part.
 #pragma once
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 
+#include <tinygpt/data/file_kind.hpp>
+#include <tinygpt/data/regular_file.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/error.hpp>
 
 namespace tinygpt {
 
-/// The whole of a UTF-8 text file. Each way in which it can be unfit is one sentence.
+/// The whole of a UTF-8 text file, without the byte-order mark that it may begin with. Each way in which it can be unfit
+/// is one sentence.
 inline std::string read_text_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) {
-    throw Error("cannot read " + path.string() + ": there is no such file: check the path");
+  std::string text;
+  {
+    const auto [fd, size] = open_regular(path);
+    // In one piece, so that the text never takes more memory than its length.
+    text.resize(static_cast<std::size_t>(size));
+    std::size_t read = 0;
+    while (read < text.size()) {
+      const ssize_t n = ::read(fd.get(), text.data() + read, std::min(text.size() - read, std::size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw file_error("read", path, errno);
+      if (n == 0) break;  // it is shorter than it was
+      read += static_cast<std::size_t>(n);
+    }
+    text.resize(read);
   }
-  if (std::filesystem::is_directory(status)) {
-    throw Error("cannot read " + path.string() + ": it is a directory: give one text file");
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error("cannot read " + path.string() + ": permission denied: change its permissions or copy it");
-  // In one piece where the size is known, so that the text never takes more memory than its length.
-  const auto size = std::filesystem::file_size(path, error);
-  std::string text(error ? 0 : static_cast<std::size_t>(size), '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (file.eof()) file.clear(std::ios::eofbit);  // it is shorter than it was
-  if (!file.eof() && !file.bad()) text.append(std::istreambuf_iterator<char>(file), {});
-  if (file.bad()) throw Error("cannot read " + path.string() + ": the disk reports a fault: use another copy");
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark is no part of the text
+  if (const auto kind = kind_of(text)) throw Error("cannot read " + path.string() + " as text: " + kind->sentence());
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   if (text.empty()) throw Error(path.string() + " is empty: give a text file of about a million characters or more");
   if (const auto fault = first_utf8_fault(text)) {
-    char byte[8];
-    std::snprintf(byte, sizeof byte, "0x%02x", static_cast<unsigned char>(text[*fault]));
-    throw Error(path.string() + " is not UTF-8 text: byte " + byte + " at offset " + std::to_string(*fault) +
-                ": convert it, for example with iconv -f LATIN1 -t UTF-8");
+    throw Error(path.string() + " is not UTF-8 text: " + utf8_fault_sentence(text, *fault));
   }
   return text;
 }

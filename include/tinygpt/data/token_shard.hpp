@@ -92,6 +92,27 @@ class TokenShard {
     return std::nullopt;
   }
 
+  /// Do the first tokens of a raw file show that they have four bytes? Read as two bytes, every second number would be
+  /// the upper half of an id, and so below 16, where the others are not.
+  static bool is_raw_uint32(const std::filesystem::path& path) {
+    const MappedFile file(path);
+    if (file.size() % 4 != 0) return false;
+    constexpr std::int64_t most_bytes = std::int64_t{1} << 18;
+    constexpr std::uint16_t small = 15;
+    constexpr int enough = 16;  // one in 2^16 files of two bytes would have as many by chance
+    int large_lower = 0, large_upper = 0, any_lower = 0, any_upper = 0;
+    file.read([&](std::span<const std::byte> bytes) {
+      const auto end = static_cast<std::size_t>(std::min(file.size(), most_bytes));
+      for (std::size_t i = 0; i < end; i += 4) {
+        std::uint16_t halves[2];
+        std::memcpy(halves, bytes.data() + i, sizeof halves);
+        large_lower += halves[0] > small, large_upper += halves[1] > small;
+        any_lower += halves[0] != 0, any_upper += halves[1] != 0;
+      }
+    });
+    return (large_upper == 0 && large_lower >= enough) || (any_upper == 0 && any_lower >= enough);
+  }
+
   const std::filesystem::path& path() const { return file_.path(); }
   ShardFormat format() const { return format_; }
   std::int64_t size() const { return size_; }          ///< tokens

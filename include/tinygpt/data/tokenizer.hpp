@@ -141,17 +141,28 @@ class Encoder {
 
   /// Appends the ids of `text`. Throws as Tokenizer::encode does, and appends nothing then.
   void encode(std::string_view text, std::vector<std::int32_t>& out) {
+    const std::size_t before = out.size();
+    if (out.empty() && vocabulary_->merges().empty()) out.reserve(text.size());
+    try {
+      encode_in_pieces(text, [&](std::span<const std::int32_t> ids) { out.insert(out.end(), ids.begin(), ids.end()); });
+    } catch (...) {
+      out.resize(before);
+      throw;
+    }
+  }
+
+  /// Calls use(ids) for the ids of `text` in pieces. Throws as Tokenizer::encode does, before the first of them where a
+  /// character is unknown.
+  template <class Use> void encode_in_pieces(std::string_view text, Use&& use) {
     if (!vocabulary_->has_all_bytes()) refuse_unknown(text);
+    Output output(use);
     if (vocabulary_->merges().empty() && vocabulary_->whole_words() == WholeWords::merged) {
-      const std::size_t before = out.size();
-      out.resize(before + text.size());
-      for (std::size_t i = 0; i < text.size(); ++i) out[before + i] = vocabulary_->id_of_byte(text[i]);
-      return;
+      for (const char c : text) output.append(vocabulary_->id_of_byte(c));
+      return output.flush();
     }
     // A cache is worth its memory only where words can come again.
     if (!cache_ && seen_ + text.size() >= worth_a_cache) cache_.emplace();
     seen_ += cache_ ? 0 : text.size();
-    Output output(out);
     const char* const end = text.data() + text.size();
     for_each_word(vocabulary_->pattern(), text, [&](std::string_view word) {
       if (!cache_) return output.append(encode_word(word));
@@ -162,28 +173,22 @@ class Encoder {
       if (ids.size() <= WordCache::short_ids) cache_->insert(key, ids);
       output.append(ids);
     });
-    output.finish();
+    output.flush();
     if (word_.capacity() > (1u << 16)) word_ = {};
   }
 
  private:
   static constexpr std::size_t worth_a_cache = 1 << 14;
 
-  /// Ids on their way out, a block at a time. Without finish() it takes back what it gave.
-  class Output {
+  /// Ids on their way out, a block at a time.
+  template <class Use> class Output {
    public:
-    explicit Output(std::vector<std::int32_t>& out) : out_(out), before_(out.size()) {}
-    Output(const Output&) = delete;
-    Output& operator=(const Output&) = delete;
-    ~Output() {
-      if (!finished_) out_.resize(before_);
-    }
+    explicit Output(Use& use) : use_(use) {}
 
-    void finish() {
-      flush();
-      finished_ = true;
+    void append(std::int32_t id) {
+      if (used_ == block_.size()) flush();
+      block_[used_++] = id;
     }
-
     /// The first `count` of four ids; copying all four is faster.
     void append(const std::array<std::int32_t, WordCache::short_ids>& ids, std::size_t count) {
       if (used_ + ids.size() > block_.size()) flush();
@@ -192,23 +197,18 @@ class Encoder {
     }
     void append(std::span<const std::int32_t> ids) {
       if (used_ + ids.size() > block_.size()) flush();
-      if (ids.size() > block_.size()) {
-        out_.insert(out_.end(), ids.begin(), ids.end());
-        return;
-      }
+      if (ids.size() > block_.size()) return use_(ids);
       std::copy(ids.begin(), ids.end(), block_.begin() + static_cast<std::ptrdiff_t>(used_));
       used_ += ids.size();
     }
-
-   private:
     void flush() {
-      out_.insert(out_.end(), block_.begin(), block_.begin() + static_cast<std::ptrdiff_t>(used_));
+      use_(std::span<const std::int32_t>(block_).first(used_));
       used_ = 0;
     }
 
-    std::vector<std::int32_t>& out_;
-    std::size_t before_, used_ = 0;
-    bool finished_ = false;
+   private:
+    Use& use_;
+    std::size_t used_ = 0;
     std::array<std::int32_t, 2048> block_;
   };
 
@@ -224,12 +224,20 @@ class Encoder {
     return word_;
   }
 
-  void encode_long(std::string_view word, Output& output) {
+  template <class Use> void encode_long(std::string_view word, Output<Use>& output) {
+    if (word.size() > WordMerger::usual_piece) return encode_giant(word, output);
     if (word.size() > WordCache::long_bytes) return output.append(encode_word(word));
     if (const auto found = cache_->find_long(word); !found.empty()) return output.append(found);
     const auto ids = encode_word(word);
     if (ids.size() <= WordCache::long_ids) cache_->insert_long(word, ids);
     output.append(ids);
+  }
+
+  template <class Use> void encode_giant(std::string_view word, Output<Use>& output) {
+    if (vocabulary_->whole_words() == WholeWords::at_once && vocabulary_->id_of_word(word) >= 0) {
+      return output.append(vocabulary_->id_of_word(word));
+    }
+    merger_.merge_in_pieces(word, [&](std::span<const std::int32_t> ids) { output.append(ids); });
   }
 
   void refuse_unknown(std::string_view text) const {

@@ -49,6 +49,20 @@ class Utf8Decoder {
   unsigned char low_ = 0x80, high_ = 0xBF;
 };
 
+/// Appends the bytes of a code point, which is no surrogate.
+inline void append_utf8(std::string& to, char32_t point) {
+  const auto last = [&](int shift) { return static_cast<char>(0x80 | (point >> shift & 0x3F)); };
+  if (point < 0x80) {
+    to += static_cast<char>(point);
+  } else if (point < 0x800) {
+    to += {static_cast<char>(0xC0 | point >> 6), last(0)};
+  } else if (point < 0x10000) {
+    to += {static_cast<char>(0xE0 | point >> 12), last(6), last(0)};
+  } else {
+    to += {static_cast<char>(0xF0 | point >> 18), last(12), last(6), last(0)};
+  }
+}
+
 /// A place at or after `from` with nothing but ASCII between, a few bytes at a time.
 inline std::size_t past_ascii(std::string_view text, std::size_t from) {
   constexpr std::size_t step = 32;

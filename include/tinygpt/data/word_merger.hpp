@@ -73,6 +73,9 @@ class WordMerger {
   /// Tokens up to which a word is scanned.
   static constexpr std::size_t short_word = 64;
 
+  /// Bytes that are merged at a time where a word is longer.
+  static constexpr std::size_t usual_piece = std::size_t{1} << 18;
+
   explicit WordMerger(const Vocabulary& vocabulary) : vocabulary_(vocabulary), merges_(vocabulary.merges()) {}
 
   /// `ids` become those of the word: first of its bytes, which are all known, then merged.
@@ -81,6 +84,36 @@ class WordMerger {
     for (std::size_t i = 0; i < word.size(); ++i) ids[i] = vocabulary_.id_of_byte(word[i]);
     if (merges_.empty()) return;
     ids.resize(word.size() <= short_word ? merge_short(word, ids) : merge_long(word, ids));
+  }
+
+  /// Calls use(ids) for the ids of a word of any length in pieces, with a memory that does not depend on its length:
+  /// merging takes some 25 bytes for each byte.
+  ///
+  /// A piece ends where the next one begins with the same token as the rest of this one. No merge of the whole word
+  /// crosses such a place: what happens within two neighbouring tokens happens in the order of the ranks, whatever lies
+  /// around them, so a pair across the place would have been merged in the piece that holds them both, too. Where the
+  /// next piece would begin with another token, this one becomes longer.
+  template <class Use> void merge_in_pieces(std::string_view word, Use&& use, std::size_t piece = usual_piece) {
+    std::vector<std::int32_t> ids, ahead;
+    std::size_t length = piece;
+    merge(word.substr(0, length), ids);
+    while (length < word.size()) {
+      std::size_t kept = 0, bytes = 0;
+      while (kept < ids.size() && bytes < length - length / 8) bytes += vocabulary_.bytes(ids[kept++]).size();
+      if (kept < ids.size()) {
+        merge(word.substr(bytes, piece), ahead);
+        if (ahead.front() == ids[kept]) {
+          use(std::span<const std::int32_t>(ids).first(kept));
+          word.remove_prefix(bytes);
+          ids.swap(ahead);
+          length = piece;
+          continue;
+        }
+      }
+      length *= 2;
+      merge(word.substr(0, length), ids);
+    }
+    use(std::span<const std::int32_t>(ids));
   }
 
  private:

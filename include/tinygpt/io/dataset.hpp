@@ -47,7 +47,8 @@ inline Json read(const std::filesystem::path& path) { return parse_json(read_sma
 
 /// A name from a file must not lead out of the directory.
 inline std::string plain_name(std::string name, const std::filesystem::path& path) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.size() > 255) {
+  if (name.empty() || name == "." || name == ".." || name.size() > 255 ||
+      name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
     throw damaged(path, "'" + printable(name) + "' is not the plain name of a file");
   }
   return name;
@@ -171,7 +172,8 @@ inline Dataset raw(const std::filesystem::path& directory, const Json& json) {
   return dataset;
 }
 
-/// llm.c's shards, told by their headers; or nanoGPT's train.bin and val.bin, which have none.
+/// llm.c's shards, told by their headers; or nanoGPT's train.bin and val.bin, which have none: uint16, or uint32 where
+/// train.bin shows it.
 inline Dataset foreign(const std::filesystem::path& directory) {
   const auto names = shard_names(directory);
   if (names.empty()) {
@@ -181,10 +183,12 @@ inline Dataset foreign(const std::filesystem::path& directory) {
   }
   const bool bare =
       std::binary_search(names.begin(), names.end(), "train.bin") && !TokenShard::format_of(directory / "train.bin");
+  const bool wide = bare && TokenShard::is_raw_uint32(directory / "train.bin");
+  const auto raw_format = wide ? ShardFormat::raw_uint32 : ShardFormat::raw_uint16;
   Dataset dataset{directory, bare ? DatasetKind::nanogpt : DatasetKind::llmc, {}, {}, {}, {}, {}};
   for (const auto& name : names) {
     if (bare && name != "train.bin" && name != "val.bin") continue;
-    add(dataset, {name, bare ? std::optional(ShardFormat::raw_uint16) : std::nullopt, {}, {}});
+    add(dataset, {name, bare ? std::optional(raw_format) : std::nullopt, {}, {}});
   }
   return dataset;
 }

@@ -1,7 +1,9 @@
 // The shards of a dataset, opened and checked whole.
 #pragma once
 
+#include <limits>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include <tinygpt/io/dataset.hpp>
@@ -24,10 +26,26 @@ struct CheckedShards {
 
 namespace dataset {
 
+/// Throws where ids of two bytes each cannot be what a raw file holds.
+inline void expect_two_bytes(const std::filesystem::path& path, int vocab) {
+  constexpr int any_id = std::numeric_limits<int>::max();  // the vocabulary is not known
+  const std::string advice =
+      ": write dataset_metadata.json with {\"dtype\": \"uint32\"} beside it, or prepare the data again";
+  if (TokenShard::is_raw_uint32(path)) {
+    throw Error(path.string() + " would be read as uint16, but every second number is the upper half of a uint32" +
+                advice);
+  }
+  if (vocab > 65536 && vocab != any_id) {
+    throw Error(path.string() + " would be read as uint16, which cannot hold the ids of a tokenizer of " +
+                std::to_string(vocab) + " tokens" + advice);
+  }
+}
+
 /// Opens one shard and reads it once; returns it and its checksum.
 inline std::pair<TokenShard, std::uint32_t> checked(const std::filesystem::path& directory, const DatasetShard& said,
                                                     int vocab) {
   const auto path = directory / said.file;
+  if (said.format == ShardFormat::raw_uint16) expect_two_bytes(path, vocab);
   auto shard = TokenShard::open(path, said.format);
   const std::string changed = path.string() + " has changed since it was prepared: ";
   const std::string advice = ": copy it or prepare it again";

@@ -3,13 +3,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cctype>
 #include <filesystem>
 #include <limits>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <tinygpt/data/utf8.hpp>
@@ -40,46 +41,120 @@ inline std::optional<std::size_t> first_too_deep(std::string_view text, int most
   return std::nullopt;
 }
 
+namespace json {
+
+/// Builds the tree from the events of nlohmann's parser, in linear time: the parser's own callback walks through all
+/// members of the parent at the end of each object.
+class TreeBuilder {
+ public:
+  static constexpr int most_depth = 32;
+
+  TreeBuilder(std::string_view text, const std::filesystem::path& path) : text_(text), path_(path) {}
+
+  Json take() { return std::move(root_); }
+
+  bool null() { return value(nullptr); }
+  bool boolean(bool b) { return value(b); }
+  bool number_integer(Json::number_integer_t n) { return value(n); }
+  bool number_unsigned(Json::number_unsigned_t n) { return value(n); }
+  bool number_float(Json::number_float_t x, const std::string&) { return value(x); }
+  bool string(std::string& s) { return value(std::move(s)); }
+  bool binary(Json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return begin(Json::object()); }
+  bool start_array(std::size_t) { return begin(Json::array()); }
+  bool end_object() { return end(); }
+  bool end_array() { return end(); }
+  bool key(std::string& k) {
+    const auto [at, added] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(k));
+    if (!added) throw damaged(path_, "its JSON has the key '" + printable(at->first) + "' twice");
+    member_ = &at->second;
+    return true;
+  }
+  bool parse_error(std::size_t byte, const std::string& read, const Json::exception& error) {
+    constexpr int number_overflow = 406;  // of nlohmann's numbers for exceptions
+    if (error.id != number_overflow) throw damaged(path_, "it is not JSON at byte " + std::to_string(byte));
+    throw damaged(path_, "its JSON holds a number " + printable(read.substr(0, 60)) + " that is out of range");
+  }
+
+ private:
+  Json& add(Json&& v) {
+    if (open_.empty()) return root_ = std::move(v);
+    if (open_.back()->is_object()) return *member_ = std::move(v);
+    auto& list = open_.back()->get_ref<Json::array_t&>();
+    list.push_back(std::move(v));
+    return list.back();
+  }
+  bool value(Json v) {
+    add(std::move(v));
+    return true;
+  }
+  bool begin(Json v) {
+    if (open_.size() == most_depth) {  // an event does not say where it is
+      const std::size_t at = first_too_deep(text_, most_depth).value_or(text_.size());
+      throw damaged(path_, "its JSON is nested too deeply at byte " + std::to_string(at));
+    }
+    open_.push_back(&add(std::move(v)));
+    return true;
+  }
+  bool end() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::string_view text_;
+  const std::filesystem::path& path_;
+  Json root_;
+  std::vector<Json*> open_;  ///< objects and arrays that have not ended; each lies in the one before it
+  Json* member_ = nullptr;   ///< of the last open object, after its key
+};
+
+}  // namespace json
+
 /// Parses a JSON object. Nesting deeper than 32, a repeated key, invalid UTF-8 or anything after the end is an error.
 inline Json parse_json(std::string_view text, const std::filesystem::path& path) {
-  constexpr int most_depth = 32;
   if (const auto fault = first_utf8_fault(text)) {
     throw damaged(path, "its JSON is not UTF-8 at byte " + std::to_string(*fault));
   }
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
     throw damaged(path, "it is not JSON at byte " + std::to_string(zero));  // the parser would take it for the end
   }
-  std::vector<std::set<std::string>> keys;
-  const auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > most_depth) {  // an event does not say where it is
-      const std::size_t at = first_too_deep(text, most_depth).value_or(text.size());
-      throw damaged(path, "its JSON is nested too deeply at byte " + std::to_string(at));
-    }
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw damaged(path, "its JSON has the key '" + printable(parsed.get<std::string>()) + "' twice");
-    }
-    return true;
-  };
-  try {
-    Json json = Json::parse(text, guard);
-    if (!json.is_object()) throw damaged(path, "at byte 0, its JSON is not an object");
-    return json;
-  } catch (const Json::parse_error& error) {
-    throw damaged(path, "it is not JSON at byte " + std::to_string(error.byte));
-  } catch (const Json::exception& error) {
-    const std::string_view what = error.what();  // "... parsing '1e999'"
-    const auto quote = what.find('\'');
-    const std::string number = quote == what.npos ? "" : " " + printable(what.substr(quote, 60));
-    throw damaged(path, "its JSON holds a number" + number + " that is out of range");
-  }
+  json::TreeBuilder builder(text, path);
+  Json::sax_parse(text, &builder);
+  Json json = builder.take();
+  if (!json.is_object()) throw damaged(path, "at byte 0, its JSON is not an object");
+  return json;
 }
 
 inline Json read_json(const std::filesystem::path& path) { return parse_json(read_small_file(path), path); }
 
-/// Two spaces of indentation and a newline at the end.
+/// Two spaces of indentation and a newline at the end. A text that is not UTF-8 is a bug: see bytes_text().
 inline std::string json_text(const Json& json) { return json.dump(2) + "\n"; }
+
+/// Bytes of any kind, such as the name of a file, as text for JSON: UTF-8 as it is, but a byte that belongs to no
+/// character as \xE9, and a backslash before an x and two hexadecimal digits as \x5C, so that it can be undone.
+inline std::string bytes_text(std::string_view bytes) {
+  const auto escaped = [](char c) {
+    const char digits[] = "0123456789ABCDEF";
+    const auto byte = static_cast<unsigned char>(c);
+    return std::string{'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+  };
+  std::string text;
+  const auto add_characters = [&](std::string_view part) {
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const auto is_digit = [&](std::size_t at) { return std::isxdigit(static_cast<unsigned char>(part[at])) != 0; };
+      const bool looks_escaped = part[i] == '\\' && i + 3 < part.size() && part[i + 1] == 'x' && is_digit(i + 2) &&
+                                 is_digit(i + 3);
+      text += looks_escaped ? escaped(part[i]) : std::string(1, part[i]);
+    }
+  };
+  while (const auto fault = first_utf8_fault(bytes)) {
+    add_characters(bytes.substr(0, *fault));
+    text += escaped(bytes[*fault]);
+    bytes.remove_prefix(*fault + 1);
+  }
+  add_characters(bytes);
+  return text;
+}
 
 /// A member that must be there, of exactly the right type and in its range.
 template <class Value> Value member(const Json& object, const char* key, const std::filesystem::path& path) {

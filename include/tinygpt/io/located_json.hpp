@@ -98,10 +98,12 @@ class Reader {
 
  private:
   /// Of the last character that the parser read: the end of the token that it speaks of, or the one after it.
-  int line() const { return line_of(offset_ == 0 ? 0 : offset_ - 1); }
-  int line_of(std::size_t offset) const {
-    const auto end = text_.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text_.size()));
-    return 1 + static_cast<int>(std::count(text_.begin(), end, '\n'));
+  int line() {
+    const std::size_t last = std::min(offset_ == 0 ? 0 : offset_ - 1, text_.size());
+    const auto from = text_.begin() + static_cast<std::ptrdiff_t>(counted_);
+    line_ += static_cast<int>(std::count(from, text_.begin() + static_cast<std::ptrdiff_t>(last), '\n'));
+    counted_ = last;  // the offset only grows, so no part of the text is counted twice
+    return line_;
   }
 
   /// What people most often write that JSON does not know.
@@ -129,7 +131,7 @@ class Reader {
     return false;
   }
   bool end() {
-    if (--depth_ == 0) object_.last_line = line_of(offset_ - 1);
+    if (--depth_ == 0) object_.last_line = line();
     return true;
   }
   bool not_an_object() {
@@ -139,8 +141,8 @@ class Reader {
 
   std::string_view text_;
   LocatedObject& object_;
-  std::size_t offset_ = 0;
-  int depth_ = 0;
+  std::size_t offset_ = 0, counted_ = 0;
+  int depth_ = 0, line_ = 1;  ///< the line that holds the byte number counted_
 };
 
 }  // namespace located_json

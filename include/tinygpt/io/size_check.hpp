@@ -2,6 +2,8 @@
 // values, in the words of JSON configs (n_embd, n_head, ...).
 #pragma once
 
+#include <algorithm>
+#include <climits>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -51,15 +53,22 @@ constexpr Config completed(Config c) {
 
 namespace size_check {
 
-inline std::string nearest_multiples(int value, int unit) {
-  const int below = value / unit * unit;
+inline std::string nearest_multiples(std::int64_t value, std::int64_t unit) {
+  const std::int64_t below = value / unit * unit;
   return (below > 0 ? std::to_string(below) + " or " : "") + std::to_string(below + unit);
 }
 
+/// The divisors of `whole` nearest to `value`, found among the pairs d and whole / d: sqrt(whole) steps.
 inline std::string nearest_divisors(int value, int whole) {
-  int below = std::min(value, whole), above = std::min(value, whole);
-  while (whole % below != 0) --below;
-  while (whole % above != 0) ++above;
+  value = std::min(value, whole);
+  int below = 1, above = whole;
+  for (int d = 1; std::int64_t{d} * d <= whole; ++d) {
+    if (whole % d != 0) continue;
+    for (const int divisor : {d, whole / d}) {
+      if (divisor <= value) below = std::max(below, divisor);
+      if (divisor >= value) above = std::min(above, divisor);
+    }
+  }
   return below == above ? std::to_string(below) : std::to_string(below) + " or " + std::to_string(above);
 }
 
@@ -71,7 +80,7 @@ inline void check_sizes(const Config& c,
   using namespace size_check;
   const auto text = [](int n) { return std::to_string(n); };
   if (c.embd > 0 && c.query_heads > 0 && c.head_dim == 0) {
-    const int unit = c.positions == rope ? 2 * c.query_heads : c.query_heads;
+    const std::int64_t unit = std::int64_t{c.query_heads} * (c.positions == rope ? 2 : 1);
     if (c.embd % c.query_heads != 0) {
       wrong("n_embd", "must be a multiple of n_head (" + text(c.query_heads) + "), not " + text(c.embd),
             nearest_multiples(c.embd, unit));

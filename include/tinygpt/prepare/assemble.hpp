@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/io/dataset.hpp>
 #include <tinygpt/prepare/dataset_writer.hpp>
 #include <tinygpt/prepare/encode.hpp>
 #include <tinygpt/prepare/mixture.hpp>
@@ -30,6 +31,10 @@ struct SourceReport {
   std::int64_t given = 0;       ///< tokens for training that are in the dataset
   std::int64_t validation = 0;  ///< and for validation
   Json json = Json::object();   ///< more of it for dataset.json
+
+  std::vector<std::string> bad{};        ///< the first documents that could not be read
+  std::vector<PassedOver> passed_over{};  ///< files
+  std::vector<std::filesystem::path> rows_as_text{};
 };
 
 struct Report {
@@ -64,7 +69,6 @@ inline Ending ending_of(const Tokenizer& tokenizer) {
 inline std::vector<std::int64_t> write(const std::vector<Queue*>& queues, const std::vector<Share>& shares,
                                        const Ending& ending, SplitWriter& to, const Wrote& wrote) {
   constexpr std::int64_t longest = std::int64_t{1} << 16;  // of one document before another source has its turn
-  std::vector<std::int32_t> tokens;
   std::vector<std::int64_t> given(queues.size());
   std::optional<std::size_t> open;  // a document of this source is not at its end
   const auto close = [&](std::size_t next) {
@@ -79,14 +83,15 @@ inline std::vector<std::int64_t> write(const std::vector<Queue*>& queues, const 
   const auto give = [&](std::size_t i, std::int64_t room) {
     close(i);
     std::int64_t sum = 0;
-    while (sum < room) {
-      tokens.clear();
-      const auto ends = queues[i]->next(tokens);
-      if (!ends) break;
-      if (*ends && ending) tokens.push_back(*ending);
-      to.count_document();
+    const auto write = [&](std::span<const std::int32_t> tokens) {
       to.write(tokens);
       sum += static_cast<std::int64_t>(tokens.size());
+    };
+    while (sum < room) {
+      const auto ends = queues[i]->next(write);
+      if (!ends) break;
+      if (*ends && ending) write(std::span(&*ending, 1));
+      to.count_document();
       open.reset();
       if (*ends) break;
       open = i;
@@ -135,7 +140,7 @@ class Output {
   void adopt(const std::filesystem::path& from, const Json& before) {
     train.adopt(from, before.at("splits").at("train"));
     validation.adopt(from, before.at("splits").at("val"));
-    sources_ = before.at("sources");
+    sources_ = dataset::list(before, "sources", from / "dataset.json");
   }
 
   /// Of the first of the parts, in dataset.json.

@@ -106,7 +106,7 @@ inline void count(const Division& division, std::size_t source, const Ending& en
 
 inline Json options_json(const Job& job, const AssembleOptions& options) {
   return {{"val_fraction", options.val_fraction}, {"deduplicate", options.deduplicate},
-          {"separator", job.separator},           {"field", job.field},
+          {"separator", bytes_text(job.separator)}, {"field", bytes_text(job.field)},
           {"lowercase", job.filters.lowercase},   {"squeeze_whitespace", job.filters.squeeze_whitespace}};
 }
 
@@ -131,6 +131,9 @@ inline Report assemble_sources(const std::filesystem::path& out, const Json* bef
     const Source& source = job.sources[s];
     part.report.name = source.name;
     part.report.counts = encoding.counts()[s];
+    part.report.bad = encoding.bad()[s];
+    part.report.passed_over = source.passed_over;
+    part.report.rows_as_text = source.rows_as_text;
     part.report.train.weight = source.weight;
     assemble::count(division, s, ending, part);
     auto train = assemble::queue_of(division, encoding, s, token_bytes(tokenizer), false);
@@ -139,11 +142,17 @@ inline Report assemble_sources(const std::filesystem::path& out, const Json* bef
     part.validation = assemble::queue_of(division, encoding, s, token_bytes(tokenizer), true);
     Json inputs = Json::array();
     for (const Input& input : source.inputs) {
-      inputs.push_back({{"path", input.path.string()},
+      inputs.push_back({{"path", bytes_text(input.path.string())},
                         {"bytes", input.bytes},
                         {"fingerprint", "xxh128:" + (fingerprint++)->text()}});
     }
-    part.report.json = {{"patterns", source.patterns}, {"inputs", std::move(inputs)}};
+    Json patterns = Json::array(), passed_over = Json::array();
+    for (const std::string& pattern : source.patterns) patterns.push_back(bytes_text(pattern));
+    for (const PassedOver& file : source.passed_over) {
+      passed_over.push_back({{"path", bytes_text(file.path.string())}, {"why", file.why}});
+    }
+    part.report.json = {
+        {"patterns", std::move(patterns)}, {"inputs", std::move(inputs)}, {"passed_over", std::move(passed_over)}};
   }
 
   AtomicDirectory directory(out);

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <tinygpt/data/file_kind.hpp>
+#include <tinygpt/data/word_boundary.hpp>
 #include <tinygpt/prepare/input_stream.hpp>
 #include <tinygpt/prepare/source.hpp>
 
@@ -22,6 +24,12 @@ struct Chunk {
   std::string text;
 };
 
+/// Is this one that takes much memory to encode? Others must wait for it.
+struct LargeChunk {
+  static constexpr std::size_t most_bytes = std::size_t{2} << 20;
+  bool operator()(const Chunk& chunk) const { return chunk.text.size() > most_bytes; }
+};
+
 /// Does a UTF-8 sequence begin here?
 inline bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
 
@@ -32,6 +40,14 @@ inline std::size_t character_boundary(std::string_view text, std::size_t at) {
     if (at - back == text.size() || begins_character(text[at - back])) return at - back;
   }
   return at;
+}
+
+/// Where a text without line ends is cut, at `at` or before: between words where there are some in the 4 KiB before, so
+/// that the tokens of the parts are those of the whole, else between characters.
+inline std::size_t cut_before(std::string_view text, std::size_t at) {
+  constexpr std::size_t far = std::size_t{4} << 10;
+  const std::size_t word = last_word_boundary(text.substr(0, at), at > far ? at - far : 0);
+  return word != std::string_view::npos ? word : character_boundary(text, at);
 }
 
 inline std::int64_t count_newlines(std::string_view text) {
@@ -103,9 +119,9 @@ class ChunkReader {
     held_.resize(bytes);
     held_.resize(had + stream_->read(std::span(held_).subspan(had)));
     text_ended_ = held_.size() < bytes;
-    if (offset_ == 0 && had == 0 && held_.starts_with("\xEF\xBB\xBF")) {  // a byte-order mark is no part of the text
-      held_.erase(0, 3);
-      offset_ = 3;
+    if (offset_ == 0 && had == 0 && held_.starts_with(byte_order_mark)) {
+      held_.erase(0, byte_order_mark.size());
+      offset_ = static_cast<std::int64_t>(byte_order_mark.size());
     }
   }
 
@@ -144,12 +160,12 @@ class ChunkReader {
       const std::size_t at = text.rfind(separator_);
       ends_document = at != std::string_view::npos;
       if (ends_document) return at + separator_.size();
-      // A longer one is cut, but neither within a character nor within the separator that may have begun.
-      return text.size() < longest_document ? 0 : character_boundary(text, text.size() - separator_.size());
+      // A longer one is cut, but neither within a word nor within the separator that may have begun.
+      return text.size() < longest_document ? 0 : cut_before(text, text.size() - separator_.size());
     }
     const auto in_second_half = [&](std::size_t at) { return at != std::string_view::npos && at > text.size() / 2; };
     if (const std::size_t blank = text.rfind("\n\n"); in_second_half(blank)) return blank + 2;
-    return in_second_half(newline) ? newline + 1 : character_boundary(text, text.size() - 1);
+    return in_second_half(newline) ? newline + 1 : cut_before(text, text.size() - 1);
   }
 
   const std::vector<Source>& sources_;

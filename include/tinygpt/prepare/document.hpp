@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include <tinygpt/data/utf8.hpp>
-#include <tinygpt/io/json.hpp>
 #include <tinygpt/prepare/chunk.hpp>
+#include <tinygpt/prepare/json_row.hpp>
 
 namespace tinygpt::prepare {
 
@@ -34,7 +34,7 @@ namespace document {
 inline constexpr std::size_t least_part = std::size_t{4} << 10, longest_part = std::size_t{64} << 10;
 
 /// Where the part of a text that begins at 0 ends: at the first blank line after 4 KiB if it comes within 16 KiB, else
-/// at the first end of a line, else at a character.
+/// at the first end of a line, else between words, else at a character.
 inline std::size_t part_end(std::string_view text) {
   if (text.size() <= 2 * least_part) return text.size();
   const auto window = text.substr(0, longest_part);
@@ -47,87 +47,10 @@ inline std::size_t part_end(std::string_view text) {
     if (rest.starts_with("\r\n")) return at + 3;
   }
   if (line != std::string_view::npos) return line;
-  return window.size() < longest_part ? text.size() : character_boundary(text, longest_part);
+  return window.size() < longest_part ? text.size() : cut_before(text, longest_part);
 }
-
-/// Takes one member of an object from the events of the parser; what lies deeper is passed over.
-class FieldReader : public nlohmann::json_sax<Json> {
- public:
-  explicit FieldReader(std::string_view field) : field_(field) {}
-
-  bool found = false;
-  std::string text, why;
-
-  bool null() override { return other(); }
-  bool boolean(bool) override { return other(); }
-  bool number_integer(number_integer_t) override { return other(); }
-  bool number_unsigned(number_unsigned_t) override { return other(); }
-  bool number_float(number_float_t, const string_t&) override { return other(); }
-  bool binary(binary_t&) override { return other(); }
-  bool string(string_t& value) override {
-    if (depth_ == 0) return fail("it is not a JSON object");
-    if (depth_ == 1 && wanted_) {
-      if (found) return fail("it has '" + std::string(field_) + "' twice");
-      found = true;
-      text = std::move(value);
-    }
-    return true;
-  }
-  bool start_object(std::size_t) override {
-    if (depth_ > 0 && !other()) return false;
-    return ++depth_ <= deepest || fail("it is nested more than 64 deep");
-  }
-  bool start_array(std::size_t) override {
-    return other() && (++depth_ <= deepest || fail("it is nested more than 64 deep"));
-  }
-  bool end_object() override { return --depth_, true; }
-  bool end_array() override { return --depth_, true; }
-  bool key(string_t& name) override {
-    if (depth_ == 1) wanted_ = name == field_;
-    return true;
-  }
-  bool parse_error(std::size_t at, const std::string&, const nlohmann::detail::exception&) override {
-    return fail("it is not JSON at byte " + std::to_string(at) + " of the row");
-  }
-
- private:
-  static constexpr int deepest = 64;
-
-  bool other() {
-    if (depth_ == 0) return fail("it is not a JSON object");
-    return depth_ != 1 || !wanted_ || fail("its '" + std::string(field_) + "' is not a text");
-  }
-  bool fail(std::string sentence) {
-    if (why.empty()) why = std::move(sentence);
-    return false;
-  }
-
-  std::string_view field_;
-  int depth_ = 0;
-  bool wanted_ = false;
-};
 
 }  // namespace document
-
-/// The text of a row of JSONL; or why there is none, with `good` false.
-struct Row {
-  bool good = false;
-  std::string text;  ///< or why
-};
-
-inline Row read_row(std::string_view line, std::string_view field) {
-  if (const auto fault = first_utf8_fault(line)) {
-    return {false, "it is not UTF-8 at byte " + std::to_string(*fault + 1) + " of the row"};
-  }
-  if (const auto zero = line.find('\0'); zero != std::string_view::npos) {  // the parser would take it for the end
-    return {false, "it holds a zero byte at byte " + std::to_string(zero + 1) + " of the row"};
-  }
-  document::FieldReader reader(field);
-  if (!Json::sax_parse(line.begin(), line.end(), &reader) || !reader.found) {
-    return {false, reader.why.empty() ? "it has no '" + std::string(field) + "'" : reader.why};
-  }
-  return {true, std::move(reader.text)};
-}
 
 /// Calls take(Document) for every document of a chunk in order, and bad(BadRow) for what cannot be one. `separator` as
 /// ChunkReader has it; `field` is the member of a JSONL row that holds its text.

@@ -46,24 +46,55 @@ inline int token_bytes(const Tokenizer& tokenizer) { return tokenizer.size() <= 
 
 namespace encode {
 
+/// Tokens as the logs hold them, in blocks: those of a long document are never copied to make room for more.
+class TokenBlocks {
+ public:
+  explicit TokenBlocks(int token_bytes) : width_(static_cast<std::size_t>(token_bytes)) {}
+
+  void append(std::span<const std::int32_t> ids) {
+    for (const std::int32_t id : ids) {
+      if (blocks_.empty() || blocks_.back().size() == block_bytes) {
+        blocks_.emplace_back();
+        blocks_.back().reserve(block_bytes);
+      }
+      std::byte bytes[sizeof id];
+      std::memcpy(bytes, &id, sizeof id);  // little-endian, as the shards are
+      blocks_.back().insert(blocks_.back().end(), bytes, bytes + width_);
+    }
+    size_ += ids.size();
+  }
+  std::size_t size() const { return size_; }
+  const std::vector<std::vector<std::byte>>& blocks() const { return blocks_; }
+
+ private:
+  static constexpr std::size_t block_bytes = std::size_t{1} << 16;
+
+  std::size_t width_, size_ = 0;
+  std::vector<std::vector<std::byte>> blocks_;
+};
+
 struct Encoded {
   int source = 0;
   Fingerprint chunk;
   std::vector<DocumentRecord> documents;
-  std::vector<std::int32_t> tokens;
+  TokenBlocks tokens;
   Counts counts;
+  std::vector<std::string> bad;  ///< the first ones, for the report
 };
+
+/// How many of the documents that could not be read are named in a report.
+inline constexpr std::size_t most_named = 5;
 
 inline Json job_json(const Job& job, const Tokenizer& tokenizer) {
   Json sources = Json::array();
   for (const Source& source : job.sources) {
     Json paths = Json::array();
-    for (const Input& input : source.inputs) paths.push_back(input.path.string());
+    for (const Input& input : source.inputs) paths.push_back(bytes_text(input.path.string()));
     sources.push_back({{"name", source.name}, {"inputs", paths}});
   }
   return {{"sources", sources},
-          {"separator", job.separator},
-          {"field", job.field},
+          {"separator", bytes_text(job.separator)},
+          {"field", bytes_text(job.field)},
           {"lowercase", job.filters.lowercase},
           {"squeeze_whitespace", job.filters.squeeze_whitespace},
           {"min_bytes", job.filters.min_bytes},
@@ -75,21 +106,24 @@ inline Json job_json(const Job& job, const Tokenizer& tokenizer) {
 /// One thread's work.
 class Worker {
  public:
-  Worker(const Job& job, const Tokenizer& tokenizer) : job_(job), encoder_(tokenizer) {}
+  Worker(const Job& job, const Tokenizer& tokenizer)
+      : job_(job), token_bytes_(token_bytes(tokenizer)), encoder_(tokenizer) {}
 
   /// A chunk, and whether the logs have it already: then only its fingerprint is asked for.
   Encoded operator()(std::pair<Chunk, bool>&& work) {
     const Chunk& chunk = work.first;
-    Encoded result;
-    result.source = chunk.source;
-    result.chunk = fingerprint_of(chunk.text);
+    Encoded result{chunk.source, fingerprint_of(chunk.text), {}, TokenBlocks(token_bytes_), {}, {}};
     if (work.second) return result;
     const Input& input =
         job_.sources[static_cast<std::size_t>(chunk.source)].inputs[static_cast<std::size_t>(chunk.input)];
     const auto bad = [&](const BadRow& row, const char* advice) {
       ++result.counts.bad;
-      if (job_.skip_bad) return;
-      throw Error(input.path.string() + ":" + std::to_string(row.line) + ": " + row.why + ": " + advice +
+      const std::string what = input.path.string() + ":" + std::to_string(row.line) + ": " + row.why;
+      if (job_.skip_bad) {
+        if (result.bad.size() < most_named) result.bad.push_back(bytes_text(what));
+        return;
+      }
+      throw Error(what + ": " + advice +
                   ", or leave such text out with --skip-bad");
     };
     const auto take = [&](const Document& document) {
@@ -109,7 +143,7 @@ class Worker {
       }
       const std::size_t before = result.tokens.size();
       try {
-        encoder_.encode(text, result.tokens);
+        encoder_.encode_in_pieces(text, [&](std::span<const std::int32_t> ids) { result.tokens.append(ids); });
       } catch (const Error&) {
         const auto at = static_cast<std::int64_t>(document.at);
         bad(BadRow{line_of(chunk, document.at), chunk.offset + at, unknown(text)}, "use a tokenizer that has it");
@@ -123,7 +157,7 @@ class Worker {
       result.counts.tokens += tokens;
     };
     const char* const advice =
-        input.layout == Layout::jsonl ? "correct the row" : "convert the file to UTF-8, for example with iconv";
+        input.layout == Layout::jsonl ? "correct the row" : "convert the file, for example with iconv -f LATIN1 -t UTF-8";
     const auto unreadable = [&](const BadRow& row) { bad(row, advice); };
     for_each_document(chunk, input.layout, job_.separator, job_.field, take, unreadable);
     return result;
@@ -148,6 +182,7 @@ class Worker {
   }
 
   const Job& job_;
+  int token_bytes_;
   Encoder encoder_;
   std::vector<std::int32_t> tokens_;
   std::string changed_;
@@ -165,7 +200,7 @@ class Encoding {
 
   /// Goes on with what `directory` holds of the same job.
   Encoding(std::filesystem::path directory, const Job& job, const Tokenizer& tokenizer)
-      : directory_(std::move(directory)), job_(job), tokenizer_(tokenizer), counts_(job.sources.size()) {
+      : directory_(std::move(directory)), job_(job), tokenizer_(tokenizer), counts_(job.sources.size()), bad_(job.sources.size()) {
     job_text_ = fingerprint_of(encode::job_json(job, tokenizer).dump()).text();
     if (!restore()) restart();
   }
@@ -184,6 +219,8 @@ class Encoding {
 
   std::int64_t chunks_known() const { return known_; }
   const std::vector<Counts>& counts() const { return counts_; }
+  /// Of each source, the first documents that could not be read: where they are, and why.
+  const std::vector<std::vector<std::string>>& bad() const { return bad_; }
   /// Of all inputs in order, when run() is done.
   const std::vector<Fingerprint>& fingerprints() const { return fingerprints_; }
   std::filesystem::path documents_path(std::size_t source) const { return path(source, ".documents"); }
@@ -205,6 +242,7 @@ class Encoding {
     known_ = 0;
     chain_ = {};
     counts_.assign(job_.sources.size(), {});
+    bad_.assign(job_.sources.size(), {});
     open_logs();
   }
 
@@ -217,7 +255,8 @@ class Encoding {
 
   /// False where there is nothing to go on with.
   bool restore() {
-    if (!std::filesystem::exists(progress_path())) return false;
+    std::error_code error;
+    if (!std::filesystem::exists(progress_path(), error)) return false;
     try {
       const Json json = read_json(progress_path());
       if (member<std::string>(json, "job", progress_path()) != job_text_) return false;
@@ -231,6 +270,7 @@ class Encoding {
           count = member<std::int64_t>(sources[s], name, progress_path());
           if (count < 0) throw damaged(progress_path(), "a count is below 0");
         });
+        if (sources[s].contains("first_bad")) bad_[s] = sources[s]["first_bad"].get<std::vector<std::string>>();
       }
       open_logs();
       return true;
@@ -248,6 +288,7 @@ class Encoding {
       logs_[s].tokens.sync();
       Json counts;
       for_each_count(counts_[s], [&](const char* name, std::int64_t count) { counts[name] = count; });
+      counts["first_bad"] = bad_[s];
       sources.push_back(counts);
     }
     write_file_atomically(progress_path(), json_text({{"job", job_text_},
@@ -300,7 +341,8 @@ class Encoding {
     };
     try {
       in_order(
-          job_.threads, next, [&] { return encode::Worker(job_, tokenizer_); }, sink);
+          job_.threads, next, [&] { return encode::Worker(job_, tokenizer_); }, sink,
+          [](const std::pair<Chunk, bool>& work) { return LargeChunk()(work.first); });
     } catch (const Changed&) {
       throw;
     } catch (...) {
@@ -316,11 +358,9 @@ class Encoding {
   void append(const encode::Encoded& result) {
     const auto s = static_cast<std::size_t>(result.source);
     logs_[s].documents.write(std::as_bytes(std::span(result.documents)));
-    if (token_bytes(tokenizer_) == 2) {
-      const std::vector<std::uint16_t> narrow(result.tokens.begin(), result.tokens.end());
-      logs_[s].tokens.write(std::as_bytes(std::span(narrow)));
-    } else {
-      logs_[s].tokens.write(std::as_bytes(std::span(result.tokens)));
+    for (const auto& block : result.tokens.blocks()) logs_[s].tokens.write(block);
+    for (const std::string& bad : result.bad) {
+      if (bad_[s].size() < encode::most_named) bad_[s].push_back(bad);
     }
     std::vector<std::int64_t> more;
     for_each_count(result.counts, [&](const char*, std::int64_t count) { more.push_back(count); });
@@ -334,6 +374,7 @@ class Encoding {
   std::string job_text_;
   std::vector<Logs> logs_;
   std::vector<Counts> counts_;
+  std::vector<std::vector<std::string>> bad_;
   std::int64_t known_ = 0;  ///< chunks in the logs
   Fingerprint chain_;       ///< of those chunks
   std::vector<Fingerprint> fingerprints_;

@@ -29,18 +29,7 @@ inline void append_lowercase(std::string& to, std::string_view text) {
   Utf8Decoder decoder;
   for (const char c : text) {
     if (decoder.feed(static_cast<unsigned char>(c)) != Utf8Decoder::State::complete) continue;
-    const auto point = static_cast<char32_t>(::towlower_l(static_cast<wint_t>(decoder.code_point()), utf8));
-    if (point < 0x80) {
-      to += static_cast<char>(point);
-    } else if (point < 0x800) {
-      to += {static_cast<char>(0xC0 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
-    } else if (point < 0x10000) {
-      to += {static_cast<char>(0xE0 | point >> 12), static_cast<char>(0x80 | (point >> 6 & 0x3F)),
-             static_cast<char>(0x80 | (point & 0x3F))};
-    } else {
-      to += {static_cast<char>(0xF0 | point >> 18), static_cast<char>(0x80 | (point >> 12 & 0x3F)),
-             static_cast<char>(0x80 | (point >> 6 & 0x3F)), static_cast<char>(0x80 | (point & 0x3F))};
-    }
+    append_utf8(to, static_cast<char32_t>(::towlower_l(static_cast<wint_t>(decoder.code_point()), utf8)));
   }
 }
 

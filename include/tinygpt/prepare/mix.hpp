@@ -54,7 +54,8 @@ inline Mixed assemble_mix(const std::filesystem::path& out, const std::vector<In
   for (const Ingredient& ingredient : ingredients) {
     const Dataset dataset = read_dataset(ingredient.directory);
     const auto own = ingredient.directory / "tokenizer.json";
-    if (!std::filesystem::exists(own)) {
+    std::error_code error;
+    if (!std::filesystem::exists(own, error)) {
       throw Error(ingredient.directory.string() +
                   " has no tokenizer.json: datasets are mixed only where it is known "
                   "that they have the same tokenizer, so put it there");
@@ -73,12 +74,12 @@ inline Mixed assemble_mix(const std::filesystem::path& out, const std::vector<In
       return std::make_unique<ShardQueue>(std::move(shards.shards), found.end_of_text().value_or(-1));
     };
     assemble::Part part;
-    part.report.name = ingredient.directory.string();
+    part.report.name = bytes_text(ingredient.directory.string());
     part.train = queue(dataset.train, part.report.train);
     part.validation = queue(dataset.validation, part.validation_share);
     part.report.counts.documents = dataset.train.documents.value_or(0) + dataset.validation.documents.value_or(0);
     part.report.counts.tokens = part.report.train.available + part.validation_share.available;
-    part.report.json = {{"dataset", ingredient.directory.string()}};
+    part.report.json = {{"dataset", bytes_text(ingredient.directory.string())}};
     if (const auto list = DocumentList::of(ingredient.directory)) lists.push_back(*list);
     parts.push_back(std::move(part));
   }

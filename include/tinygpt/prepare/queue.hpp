@@ -1,8 +1,12 @@
 // Documents in the order in which a source gives them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <tinygpt/data/token_shard.hpp>
@@ -16,9 +20,10 @@ class Queue {
  public:
   virtual ~Queue() = default;
   virtual void begin() = 0;
-  /// Appends the next document or part of one; true where it ends the document, so that an end-of-text token follows.
-  /// Nothing where there is none left.
-  virtual std::optional<bool> next(std::vector<std::int32_t>& tokens) = 0;
+  using Take = std::function<void(std::span<const std::int32_t>)>;
+  /// Calls take(tokens) for the next document, or part of one, in pieces of bounded length; true where it ends the
+  /// document, so that an end-of-text token follows. Nothing where there is none left.
+  virtual std::optional<bool> next(const Take& take) = 0;
 };
 
 /// From the logs of a source: those documents that `wanted(number, record)` names.
@@ -41,14 +46,14 @@ template <class Wanted> class LogQueue final : public Queue {
     ahead_ = take();
   }
 
-  std::optional<bool> next(std::vector<std::int32_t>& tokens) override {
+  std::optional<bool> next(const Take& take_tokens) override {
     while (ahead_ && !ahead_->second) {
       skip(ahead_->first.tokens);
       ahead_ = take();
     }
     if (!ahead_) return std::nullopt;
     const DocumentRecord record = ahead_->first;
-    read(record.tokens, tokens);
+    read(record.tokens, take_tokens);
     used_ = std::max(used_, number_);
     ahead_ = take();
     // What its neighbour went on with is not there where the neighbour is not.
@@ -73,14 +78,20 @@ template <class Wanted> class LogQueue final : public Queue {
     if (wide_) wide_->skip(tokens);
   }
 
-  void read(std::size_t count, std::vector<std::int32_t>& tokens) {
-    const std::size_t before = tokens.size();
-    tokens.resize(before + count);
-    const auto to = std::span(tokens).subspan(before);
-    if (wide_) return wide_->read(to);
-    buffer_.resize(count);
-    narrow_->read(buffer_);
-    std::copy(buffer_.begin(), buffer_.end(), to.begin());
+  void read(std::size_t count, const Take& take_tokens) {
+    constexpr std::size_t longest_piece = std::size_t{1} << 16;
+    while (count > 0) {
+      tokens_.resize(std::min(count, longest_piece));
+      count -= tokens_.size();
+      if (wide_) {
+        wide_->read(tokens_);
+      } else {
+        buffer_.resize(tokens_.size());
+        narrow_->read(buffer_);
+        std::copy(buffer_.begin(), buffer_.end(), tokens_.begin());
+      }
+      take_tokens(tokens_);
+    }
   }
 
   Records records_;
@@ -89,6 +100,7 @@ template <class Wanted> class LogQueue final : public Queue {
   std::optional<SequentialFile<std::uint16_t>> narrow_;
   std::optional<SequentialFile<std::int32_t>> wide_;
   std::vector<std::uint16_t> buffer_;
+  std::vector<std::int32_t> tokens_;
   std::optional<Candidate> ahead_;
   std::int64_t number_ = 0, used_ = 0;
 };
@@ -104,7 +116,7 @@ class ShardQueue final : public Queue {
 
   void begin() override { shard_ = 0, position_ = 0; }
 
-  std::optional<bool> next(std::vector<std::int32_t>& tokens) override {
+  std::optional<bool> next(const Take& take) override {
     while (shard_ < shards_.size() && position_ == shards_[shard_].size()) ++shard_, position_ = 0;
     if (shard_ == shards_.size()) return std::nullopt;
     const TokenShard& shard = shards_[shard_];
@@ -112,7 +124,7 @@ class ShardQueue final : public Queue {
         std::min<std::int64_t>(shard.size() - position_, static_cast<std::int64_t>(longest_piece))));
     shard.read(position_, piece_);
     const auto end = std::find(piece_.begin(), piece_.end(), end_of_text_);
-    tokens.insert(tokens.end(), piece_.begin(), end);
+    take(std::span<const std::int32_t>(piece_.begin(), end));
     position_ += (end - piece_.begin()) + (end != piece_.end());
     return end != piece_.end();
   }

@@ -106,7 +106,27 @@ inline std::optional<double> bytes_per_token(const CheckedShards& checked, const
   return static_cast<double>(bytes) / static_cast<double>(tokens);
 }
 
-/// The beginnings of documents at equal distances in a split.
+/// Of some tokens the first that begins a paragraph, else a line, else a word; 0 where none does.
+inline std::size_t next_beginning(const std::vector<std::int32_t>& ids, const Tokenizer& tokenizer) {
+  constexpr std::size_t near = 1024;
+  std::size_t line = 0, word = 0;
+  char before = '\0', last = '\0';  // the two bytes before a token
+  for (std::size_t i = 0; i < std::min(ids.size(), near); ++i) {
+    const std::string_view text = tokenizer.decode(ids[i]);
+    if (text.empty()) continue;
+    if (i > 0 && last == '\n' && text[0] != '\n') {
+      if (before == '\n') return i;
+      if (line == 0) line = i;
+    }
+    const bool after_space = last == ' ' && text[0] != ' ', with_space = text[0] == ' ' && text.size() > 1;
+    if (i > 0 && word == 0 && (after_space || with_space)) word = i;
+    before = text.size() > 1 ? text[text.size() - 2] : last;
+    last = text.back();
+  }
+  return line != 0 ? line : word;
+}
+
+/// The beginnings of documents at equal distances in a split; where no token ends a document, those of paragraphs.
 inline std::vector<std::string> samples(const CheckedShards& checked, const Tokenizer& tokenizer, int count) {
   constexpr std::int64_t window = 4096;
   constexpr std::size_t shown = 300;
@@ -124,11 +144,12 @@ inline std::vector<std::string> samples(const CheckedShards& checked, const Toke
     ids.resize(static_cast<std::size_t>(std::min(window, shard->size() - at)));
     shard->read(at, ids);
     auto first = ids.begin();
-    // The beginning of the next document, if it is near.
+    // The beginning of the next document, or else of a paragraph, line or word, if it is near.
     if (end && at > 0) {
       const auto next = std::find(ids.begin(), ids.end(), *end);
       if (next != ids.end() && next + 1 != ids.end()) first = next + 1;
     }
+    if (at > 0 && first == ids.begin()) first += static_cast<std::ptrdiff_t>(next_beginning(ids, tokenizer));
     Utf8Stream text(Controls::escape);
     std::string sample;
     for (; first != ids.end() && sample.size() < shown && (!end || *first != *end); ++first) {
@@ -137,6 +158,18 @@ inline std::vector<std::string> samples(const CheckedShards& checked, const Toke
     samples.push_back(sample);
   }
   return samples;
+}
+
+/// What a person should know who trains this preset on a dataset whose ids are below `vocab`; empty where all is well.
+inline std::string vocabulary_remark(const Preset& preset, int vocab) {
+  const int rows = preset.config.vocab;
+  const std::string both = "the data has " + grouped(vocab) + " ids, and " + std::string(preset.name) + " has rows for " +
+                           grouped(rows);
+  if (vocab > rows) return both + ": it cannot be trained on this data";
+  if (vocab >= rows - rows / 10) return "";
+  return both + ": " + grouped(rows - vocab) +
+         " of them would never be used: take a preset with a vocabulary near " + grouped(vocab) +
+         ", or prepare the data with a tokenizer of about " + grouped(rows) + " tokens";
 }
 
 inline const char* kind_text(DatasetKind kind) {
@@ -191,6 +224,9 @@ inline Exit run(const DataInfoFlags& flags) {
   const CheckedShards& train = splits[0].checked;
   const auto compression = tokenizer ? data_info::bytes_per_token(train, *tokenizer) : std::nullopt;
   const auto coverage = data_info::coverage(flags, train.tokens());
+  const std::optional<int> ids = tokenizer ? std::optional(tokenizer->size()) : dataset.vocab;
+  const std::string remark =
+      ids && !flags.preset.empty() ? data_info::vocabulary_remark(preset_named(flags.preset), *ids) : std::string();
   const auto samples = tokenizer ? data_info::samples(train, *tokenizer, flags.samples) : std::vector<std::string>();
 
   if (flags.json) {
@@ -208,6 +244,7 @@ inline Exit run(const DataInfoFlags& flags) {
     if (coverage) {
       report["coverage"] = {{"tokens", coverage->tokens}, {"times", coverage->times}, {"advice", coverage->advice()}};
     }
+    if (!remark.empty()) report["remark"] = remark;
     report["samples"] = samples;
     return print(report);
   }
@@ -225,6 +262,7 @@ inline Exit run(const DataInfoFlags& flags) {
     std::printf("\na run of %s tokens sees each %.2f times: %s\n",
                 grouped(static_cast<std::int64_t>(coverage->tokens)).c_str(), coverage->times, coverage->advice());
   }
+  if (!remark.empty()) std::printf("\n! %s\n", remark.c_str());
   for (const std::string& sample : samples) std::printf("\n--------\n%s ...\n", sample.c_str());
   return Exit::done;
 }

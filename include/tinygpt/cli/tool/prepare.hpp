@@ -67,7 +67,8 @@ inline std::array<bool, 256> bytes_of(const prepare::Job& job) {
       job.threads, [&] { return reader.next(); }, worker,
       [&](std::array<bool, 256>&& seen) {
         for (std::size_t i = 0; i < seen.size(); ++i) all[i] |= seen[i];
-      });
+      },
+      prepare::LargeChunk());
   return all;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/left_out.hpp>
 #include <tinygpt/prepare/assemble.hpp>
 #include <tinygpt/processors.hpp>
 
@@ -14,7 +15,7 @@ namespace tinygpt::cli::tool {
 
 struct PrepareFlags {
   static constexpr const char *command = "prepare", *about = "Turn text into a dataset to train on";
-  std::vector<std::string> sources, weights, mix;
+  std::vector<std::string> sources, weights, mix, exclude;
   std::string tokenizer, out, total_tokens, separator;
   prepare::Job job;
   prepare::AssembleOptions options;
@@ -31,9 +32,10 @@ inline void add_flags(CLI::App& app, PrepareFlags& flags) {
   flags.job.threads = std::min(hardware_threads(), 8);
   group(app, "Sources");
   add_texts(app, "--source",
-            "Files, folders or patterns under a name: plain text or JSONL (.jsonl), also .gz and .zst; "
+            "Files, folders or patterns, under a name: plain text or JSONL (.jsonl), also .gz and .zst; "
             "repeatable",
-            "NAME:GLOB[,GLOB]", flags.sources);
+            "[NAME:]GLOB[,GLOB]", flags.sources);
+  add_exclude(app, flags.exclude);
   add_texts(app, "--weight", "Share of a source (default: as much as there is); repeatable",
             "NAME:W", flags.weights);
   add_texts(app, "--mix", "Instead of sources: a prepared dataset, and its weight; repeatable", "DIR:RATIO", flags.mix);
@@ -68,7 +70,7 @@ inline void add_flags(CLI::App& app, PrepareFlags& flags) {
                            [&](std::int64_t n) { flags.job.filters.max_bytes = n; });
   app.add_flag("--lowercase", flags.job.filters.lowercase, "Convert to lower case");
   app.add_flag("--squeeze-whitespace", flags.job.filters.squeeze_whitespace, "Collapse repeated spaces and blank lines");
-  app.add_flag("--skip-bad", flags.job.skip_bad, "Leave out, and count, rows and texts that cannot be read");
+  app.add_flag("--skip-bad", flags.job.skip_bad, "Leave out rows, texts and files that cannot be read, and say which");
   group(app, "Shards and machine");
   add_number<std::int64_t>(app, "--shard-tokens", "Tokens in a shard", "100000000",
                            Range<std::int64_t>{"a whole number from 1000 to 2147483647",
@@ -101,10 +103,15 @@ inline void refuse_zero_weights(const char* flag, const std::vector<double>& wei
 inline std::vector<prepare::Source> sources(const PrepareFlags& flags) {
   std::vector<prepare::Source> sources;
   for (const std::string& text : flags.sources) {
-    sources.push_back(prepare::parse_source(text));
+    try {
+      sources.push_back(prepare::parse_source(text, {flags.exclude, flags.job.skip_bad}));
+    } catch (const prepare::SourceSyntax& error) {
+      throw UsageError(error.what());
+    }
     for (std::size_t i = 0; i + 1 < sources.size(); ++i) {
       if (sources[i].name == sources.back().name) {
-        throw UsageError("two sources are called " + sources[i].name + ": give patterns of one source after a comma");
+        throw UsageError("two sources are called " + sources[i].name +
+                         ": give patterns of one source after a comma, or names with --source NAME:GLOB");
       }
     }
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/left_out.hpp>
 #include <tinygpt/prepare/assemble.hpp>
 
 namespace tinygpt::cli::tool::preparation {
@@ -63,7 +64,7 @@ inline std::int64_t left_out(const prepare::SourceReport& s) {
   return s.duplicates + s.counts.empty + s.counts.too_short + s.counts.too_long + s.counts.bad;
 }
 
-/// "3 duplicates, 2 too short".
+/// "3 there already, 2 not readable: a.txt:7: it is not UTF-8 at offset 90; ...".
 inline std::string left_out_text(const prepare::SourceReport& s) {
   std::string text;
   const auto add = [&](std::int64_t count, const char* what) {
@@ -74,7 +75,7 @@ inline std::string left_out_text(const prepare::SourceReport& s) {
   add(s.counts.too_short, "too short");
   add(s.counts.too_long, "too long");
   add(s.counts.bad, "not readable");
-  return text;
+  return text + (s.bad.empty() ? "" : ": " + named_text(s.bad, s.counts.bad));
 }
 
 /// What is worth a remark.
@@ -82,6 +83,8 @@ inline std::vector<std::string> remarks(const prepare::Report& report, const pre
   std::vector<std::string> remarks;
   for (const prepare::SourceReport& s : report.sources) {
     if (left_out(s) > 0) remarks.push_back("left out of " + s.name + ": " + left_out_text(s));
+    const auto files = file_remarks(s.name, s.passed_over, s.rows_as_text);
+    remarks.insert(remarks.end(), files.begin(), files.end());
     if (s.train.target < s.train.wanted) {
       remarks.push_back(s.name + " has " + grouped(s.train.available) + " of the " + grouped(s.train.wanted) +
                         " tokens that its weight wants" +
@@ -96,11 +99,16 @@ inline std::vector<std::string> remarks(const prepare::Report& report, const pre
 }
 
 inline Report report_json(const prepare::Report& report, const std::string& out) {
-  Report json{{"out", out}, {"train_tokens", report.train_tokens}, {"val_tokens", report.validation_tokens}};
+  Report json{{"out", bytes_text(out)}, {"train_tokens", report.train_tokens}, {"val_tokens", report.validation_tokens}};
   for (const prepare::SourceReport& s : report.sources) {
     Report source{{"name", s.name}};
     prepare::for_each_count(s.counts, [&](const char* name, std::int64_t count) { source[name] = count; });
     source["duplicates"] = s.duplicates;
+    source["first_bad"] = s.bad;
+    source["passed_over"] = Report::array();
+    for (const auto& file : s.passed_over) {
+      source["passed_over"].push_back({{"path", bytes_text(file.path.string())}, {"why", file.why}});
+    }
     source["train_tokens"] = s.given;
     source["val_tokens"] = s.validation;
     json["sources"].push_back(source);
@@ -113,13 +121,13 @@ inline void print(const prepare::Report& report, const std::string& out, const T
   std::vector<std::vector<std::string>> rows{
       {"source", "documents", "text", "left out", "tokens", "to train on", "times", "to validate with"}};
   for (const prepare::SourceReport& s : report.sources) {
-    rows.push_back({s.name, grouped(s.counts.documents), s.counts.bytes > 0 ? size_text(s.counts.bytes) : "-",
+    rows.push_back({one_line(s.name), grouped(s.counts.documents), s.counts.bytes > 0 ? size_text(s.counts.bytes) : "-",
                     grouped(left_out(s)), grouped(s.counts.tokens), grouped(s.given), times_text(s),
                     grouped(s.validation)});
   }
   std::printf("%s", table_text(rows, "lrrrrrrr").c_str());
-  for (const std::string& remark : remarks(report, options)) std::printf("  ! %s\n", remark.c_str());
-  std::printf("\n%s: %s tokens to train on, %s to validate with; %s\n", out.c_str(),
+  for (const std::string& remark : remarks(report, options)) std::printf("  ! %s\n", one_line(remark).c_str());
+  std::printf("\n%s: %s tokens to train on, %s to validate with; %s\n", one_line(out).c_str(),
               grouped(report.train_tokens).c_str(), grouped(report.validation_tokens).c_str(),
               tokenizer.description().c_str());
 }

@@ -13,6 +13,8 @@
 #include <tinygpt/cli/tool/catalogue.hpp>
 #include <tinygpt/cli/tool/tokenizer_train.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
+#include <tinygpt/data/file_kind.hpp>
+#include <tinygpt/data/regular_file.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
 
 namespace tinygpt::cli::tool {
@@ -109,8 +111,7 @@ template <class Use> void read_pieces(const std::string& input_file, const char*
   Descriptor file;
   const bool standard = input_file.empty();
   if (!standard) {
-    file = Descriptor(::open(input_file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) throw file_error("read", input_file, errno);
+    file = open_regular(input_file).first;
   } else if (::isatty(STDIN_FILENO) != 0) {
     throw UsageError(std::string(what) + " is missing: give it as an argument, with --input-file, or through a pipe");
   }
@@ -135,7 +136,14 @@ inline Exit run(const EncodeFlags& flags) {
     throw UsageError("there are two texts, an argument and --input-file: leave one of them out");
   }
   std::string text = flags.text.value_or("");
-  if (!flags.text) read_pieces(flags.input_file, "the text", [&](std::string_view piece) { text += piece; });
+  if (!flags.text) {
+    read_pieces(flags.input_file, "the text", [&](std::string_view piece) { text += piece; });
+    if (const auto kind = kind_of(text)) {
+      throw Error("cannot read " + (flags.input_file.empty() ? "standard input" : flags.input_file) + " as text: " +
+                  kind->sentence());
+    }
+    if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  }
   const auto ids = tokenizer.encode(text);
   if (flags.json) {
     return print(

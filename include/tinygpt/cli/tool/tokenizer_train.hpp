@@ -10,6 +10,7 @@
 
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/tool/catalogue.hpp>
+#include <tinygpt/cli/tool/left_out.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
 #include <tinygpt/data/bpe_trainer.hpp>
 #include <tinygpt/data/word_counter.hpp>
@@ -22,12 +23,12 @@ namespace tinygpt::cli::tool {
 
 struct TokenizerTrainFlags {
   static constexpr const char *name = "train", *about = "Learn a tokenizer from text";
-  std::vector<std::string> inputs, special;
+  std::vector<std::string> inputs, special, exclude;
   std::string out, field = "text", separator;
   Pattern pattern = Pattern::gpt2;
   std::optional<int> vocab_size;
   int threads = 1;
-  bool json = false;
+  bool json = false, skip_bad = false;
 };
 
 namespace tokenizer_training {
@@ -73,31 +74,22 @@ class Display {
 };
 
 /// The files that --input names, each once.
-inline std::vector<prepare::Source> sources(const std::vector<std::string>& patterns) {
-  prepare::Source source{"input", patterns, 0, {}};
-  for (const std::string& pattern : patterns) {
-    std::error_code error;
-    const bool plain = std::filesystem::is_regular_file(pattern, error);  // whatever its name looks like
-    const auto files = plain ? std::vector<std::filesystem::path>{pattern} : prepare::files_of(pattern);
-    if (files.empty()) throw Error("no file matches " + printable(pattern) + ": check the path");
-    for (const auto& path : files) {
-      const auto same = [&](const prepare::Input& input) { return input.path == path; };
-      if (std::any_of(source.inputs.begin(), source.inputs.end(), same)) continue;
-      if (!std::filesystem::is_regular_file(path, error)) {
-        throw Error("cannot read " + path.string() + ": it is not a regular file: check the path");
-      }
-      const auto size = std::filesystem::file_size(path, error);
-      if (error) throw file_error("read", path, error.value());
-      source.inputs.push_back({path, static_cast<std::int64_t>(size), prepare::layout_of(path)});
-    }
-  }
+inline std::vector<prepare::Source> sources(const TokenizerTrainFlags& flags) {
+  prepare::Source source{"--input", flags.inputs, 0, {}};
+  find_inputs(source, {flags.exclude, flags.skip_bad});
   return {std::move(source)};
 }
+
+/// Texts that could not be read: how many, and the first of them.
+struct LeftOut {
+  std::int64_t count = 0;
+  std::vector<std::string> first;
+};
 
 /// Counts the words of all inputs. A file of plain text is one text, or those between separators; a row of JSONL is
 /// one.
 inline WordCounts count_words(const TokenizerTrainFlags& flags, const std::vector<prepare::Source>& sources,
-                              Display& display) {
+                              Display& display, LeftOut& left_out) {
   const auto& inputs = sources.front().inputs;
   std::int64_t total = 0;
   for (const prepare::Input& input : inputs) total += input.bytes;
@@ -105,25 +97,26 @@ inline WordCounts count_words(const TokenizerTrainFlags& flags, const std::vecto
   prepare::ChunkReader reader(sources, flags.separator);
   while (const auto chunk = reader.next()) {
     const prepare::Input& input = inputs[static_cast<std::size_t>(chunk->input)];
-    const auto bad = [&](const prepare::BadRow& row) {
-      throw Error(input.path.string() + ":" + std::to_string(row.line) + ": " + row.why +
-                  (input.layout == prepare::Layout::jsonl ? ": correct the row or leave it out"
-                                                          : ": convert it, for example with iconv -f LATIN1 -t UTF-8"));
-    };
-    if (input.layout == prepare::Layout::text && flags.separator.empty()) {
+    if (input.layout == prepare::Layout::text && flags.separator.empty() && !first_utf8_fault(chunk->text)) {
       // In one piece with what follows, where prepare would part documents.
-      if (const auto fault = first_utf8_fault(chunk->text)) {
-        const auto at = chunk->offset + static_cast<std::int64_t>(*fault);
-        const auto before = std::string_view(chunk->text).substr(0, *fault);
-        bad({chunk->line + std::count(before.begin(), before.end(), '\n'), at,
-             "it is not UTF-8 at offset " + std::to_string(at)});
-      }
       counter.add(chunk->text);
       if (chunk->ends_document) counter.end_text();
     } else {
+      const bool parts = input.layout == prepare::Layout::text && flags.separator.empty();
       const auto take = [&](const prepare::Document& document) {
         counter.add(document.text);
         if (document.ends) counter.end_text();
+      };
+      const auto bad = [&](const prepare::BadRow& row) {
+        const std::string what = input.path.string() + ":" + std::to_string(row.line) + ": " + row.why;
+        if (!flags.skip_bad) {
+          throw Error(what + (input.layout == prepare::Layout::jsonl
+                                  ? ": correct the row, or leave such rows out with --skip-bad"
+                                  : ": convert the file, for example with iconv -f LATIN1 -t UTF-8, or leave such text "
+                                    "out with --skip-bad"));
+        }
+        if (++left_out.count <= static_cast<std::int64_t>(most_named)) left_out.first.push_back(what);
+        if (parts) counter.end_text();  // what follows is not the next word
       };
       for_each_document(*chunk, input.layout, flags.separator, flags.field, take, bad);
     }
@@ -196,6 +189,8 @@ inline void add_flags(CLI::App& app, TokenizerTrainFlags& flags) {
       app, "--separator",
       "What ends a document in plain text, such as '<|endoftext|>', and is not learned (default: the end of the file)",
       "TEXT", flags.separator);
+  add_exclude(app, flags.exclude);
+  app.add_flag("--skip-bad", flags.skip_bad, "Leave out rows, texts and files that cannot be read, and say which");
   add_number<int>(app, "--threads", "Threads that count words; any number gives the same tokenizer",
                   std::to_string(flags.threads),
                   Range<int>{"a whole number from 1 to 256", [](int n) { return n >= 1 && n <= 256; }},
@@ -207,11 +202,12 @@ inline Exit run(TokenizerTrainFlags& flags) {
   namespace training = tokenizer_training;
   if (flags.special.empty()) flags.special.emplace_back("<|endoftext|>");
   training::check(flags);
-  const auto sources = training::sources(flags.inputs);
+  const auto sources = training::sources(flags);
   const int vocab_size = *flags.vocab_size;
   training::Display display(flags.json);
   try {
-    WordCounts words = training::count_words(flags, sources, display);
+    training::LeftOut left_out;
+    WordCounts words = training::count_words(flags, sources, display, left_out);
     if (words.size() == 0)
       throw Error("there is no text in the input: give a text of about a million characters or more");
     const std::size_t different = words.size();
@@ -233,6 +229,8 @@ inline Exit run(TokenizerTrainFlags& flags) {
                     {"size", tokenizer.size()},
                     {"merges", tokenizer.vocabulary().merges().size()},
                     {"files", sources.front().inputs.size()},
+                    {"passed_over", sources.front().passed_over.size()},
+                    {"bad", left_out.count},
                     {"bytes", learned.bytes},
                     {"different_words", different},
                     {"bytes_per_token", per_token},
@@ -246,6 +244,14 @@ inline Exit run(TokenizerTrainFlags& flags) {
     if (tokenizer.size() < vocab_size) {
       std::printf("The text has too few words for %s tokens: it gives %s.\n", grouped(vocab_size).c_str(),
                   grouped(tokenizer.size()).c_str());
+    }
+    if (left_out.count > 0) {
+      std::printf("  ! left out: %s not readable: %s\n", grouped(left_out.count).c_str(),
+                  named_text(left_out.first, left_out.count).c_str());
+    }
+    for (const std::string& remark :
+         file_remarks("--input", sources.front().passed_over, sources.front().rows_as_text)) {
+      std::printf("  ! %s\n", one_line(remark).c_str());
     }
     std::printf("%s: %s; %.2f bytes of this text per token\n", one_line(flags.out).c_str(),
                 tokenizer.description().c_str(), per_token);
