@@ -47,6 +47,11 @@ inline const char* pre_tokenizer_name(const Tokenizer& tokenizer) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const bool at_once = vocabulary.whole_words() == WholeWords::at_once;
   const bool same = merges_make_every_token(tokenizer);
+  if (vocabulary.pattern() == Pattern::gpt4_whole_numbers && !vocabulary.merges().empty()) {
+    throw Error(
+        "llama.cpp knows no pattern that takes a number of any length for one word, so it would give other tokens: "
+        "write safetensors (hf) instead, or use a tokenizer with another pattern");
+  }
   if (vocabulary.pattern() == Pattern::gpt4) {
     if (at_once || same) return "llama-bpe";
     return "smaug-bpe";  // the same pattern, and words are merged
