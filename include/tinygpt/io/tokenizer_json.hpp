@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -244,6 +245,19 @@ inline Json pre_tokenizer(Pattern pattern) {
   return {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level(false)})}};
 }
 
+inline Json post_processor(const Tokenizer& tokenizer, std::optional<std::int32_t> first) {
+  if (!first) return byte_level(true);
+  const std::string name(tokenizer.decode(*first));
+  const auto text = [](const char* id, int type) { return Json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
+  const Json token{{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+  const Json before{{"type", "TemplateProcessing"},
+                    {"single", Json::array({token, text("A", 0)})},
+                    {"pair", Json::array({token, text("A", 0), text("B", 1)})},
+                    {"special_tokens",
+                     {{name, {{"id", name}, {"ids", Json::array({*first})}, {"tokens", Json::array({name})}}}}}};
+  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), before})}};
+}
+
 }  // namespace tokenizer_json
 
 /// From the content of a tokenizer.json; `path` is for messages.
@@ -255,8 +269,9 @@ inline Tokenizer tokenizer_from_json(const Json& json, const std::filesystem::pa
   return tokenizer_json::Reader(json, path).read();
 }
 
-/// The content of a tokenizer.json that Hugging Face's library reads, one token and one merge on a line.
-inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
+/// The content of a tokenizer.json that Hugging Face's library reads, one token and one merge on a line. `first`: a
+/// special token that it is to put before every text.
+inline std::string tokenizer_json_text(const Tokenizer& tokenizer, std::optional<std::int32_t> first = std::nullopt) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const std::vector<std::string> texts = token_texts(tokenizer);
   std::string out = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
@@ -269,7 +284,7 @@ inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
   }
   out +=
       "],\n  \"normalizer\": null,\n  \"pre_tokenizer\": " + tokenizer_json::pre_tokenizer(vocabulary.pattern()).dump();
-  out += ",\n  \"post_processor\": " + tokenizer_json::byte_level(true).dump();
+  out += ",\n  \"post_processor\": " + tokenizer_json::post_processor(tokenizer, first).dump();
   out += ",\n  \"decoder\": " + tokenizer_json::byte_level(true).dump();
   out +=
       ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
