@@ -8,6 +8,7 @@
 
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/exchange/cut_vocab.hpp>
 #include <tinygpt/exchange/gguf.hpp>
 #include <tinygpt/exchange/gguf_import.hpp>
 #include <tinygpt/exchange/llmc.hpp>
@@ -20,6 +21,7 @@ namespace tinygpt::cli {
 struct ExportFlags {
   static constexpr const char *command = "export", *about = "Write a model in another project's format";
   std::string model, out, format = "hf", dtype = "float32";
+  bool cut_vocab = false;
 };
 
 struct ImportFlags {
@@ -68,6 +70,12 @@ inline void write_llmc(const ExportFlags& flags, const ModelView& model) {
 inline void write_gguf(const ExportFlags& flags, const ModelView& model) {
   const GgufType type = dtype(flags, gguf_types);
   tinygpt::write_gguf(flags.out, model, type);
+  const std::size_t most = std::size(gguf::end_keys);
+  const std::size_t ends =
+      model.tokenizer && model.companions ? end_tokens(*model.companions, *model.tokenizer).size() : 0;
+  if (ends > most) {
+    std::printf("  ! of %zu ids that end a text a GGUF file can say %zu: the others are left out\n", ends, most);
+  }
   for (const std::string& remark : gguf_remarks(model.config, type)) std::printf("  ! %s\n", remark.c_str());
 }
 
@@ -165,6 +173,8 @@ inline void add_flags(CLI::App& app, ExportFlags& flags) {
   };
   word("--format", formats, flags.format);
   word("--dtype", "Type of the numbers", flags.dtype);
+  app.add_flag("--cut-vocab", flags.cut_vocab,
+               "Leave out the ids that the tokenizer has no token for: other programs may write them");
 }
 
 inline void add_flags(CLI::App& app, ImportFlags& flags) {
@@ -194,9 +204,18 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   const ExportFormat& format = exchange::format_named(flags.format);
   format.check(flags);
   exchange::expect_free(flags.out);
-  const LoadedModel model = load_newest(
+  LoadedModel model = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return read_model_directory(path, expected); },
       [&](const char* sentence) { warn(sentence + std::string("; reading the one before it")); });
+  if (flags.cut_vocab && !model.tokenizer) {
+    throw Error("--cut-vocab needs the tokenizer, and " + flags.model + " has none: leave it out");
+  }
+  if (flags.cut_vocab) cut_vocab(model);
+  if (const int unused = unused_ids(model); unused > 0) {
+    std::printf("  ! the model has %s ids and the tokenizer %s tokens: other programs may write the %s ids beyond, unless "
+                "--cut-vocab leaves them out\n",
+                grouped(model.config.vocab).c_str(), grouped(model.tokenizer->size()).c_str(), grouped(unused).c_str());
+  }
   format.write(flags, model.view());
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),
               flags.out.c_str());

@@ -21,6 +21,7 @@ struct GenerateFlags {
   std::string model;
   std::string prompt;   ///< empty: not given
   std::string prompts;  ///< a file of them; empty: not given
+  SpecialText special = SpecialText::ordinary;  ///< of prompts
   int max_new_tokens = 500;
   SampleOptions sampling;
   bool greedy = false, temperature_given = false;
@@ -41,6 +42,8 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
       ->take_last();
   add_path(app, "--prompts", "A text file with a prompt on each line; each is continued, in order", "FILE",
            flags.prompts);
+  app.add_flag_callback("--allow-special", [&flags] { flags.special = SpecialText::allowed; },
+                        "Where a prompt names a special token of the tokenizer, take that token");
   add_number<int>(app, "--max-new-tokens",
                   "Length of a sample, in tokens; it ends before at a token that ends a document", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
@@ -89,9 +92,10 @@ struct Beginning {
 
 /// The prompt. Without one, a document begins after the end of another; where documents have no end, text usually
 /// begins after a newline; a corpus of one line has none.
-inline Beginning first_words(const Tokenizer& tokenizer, const std::string& prompt) {
-  if (!prompt.empty()) return {prompt, tokenizer.encode(prompt)};
-  if (const auto end = tokenizer.end_of_text()) return {"", {*end}};
+inline Beginning first_words(const Tokenizer& tokenizer, const Companions& companions, const std::string& prompt,
+                             SpecialText special) {
+  if (!prompt.empty()) return {prompt, tokenizer.encode(prompt, special)};
+  if (const auto begin = begin_token(companions, tokenizer)) return {"", {*begin}};
   const std::string text = tokenizer.vocabulary().id_of_byte('\n') >= 0 ? "\n" : std::string(tokenizer.decode(0));
   return {text, tokenizer.encode(text)};
 }
@@ -133,7 +137,8 @@ class TextsInTurn {
 };
 
 /// The prompts that were asked for, each as often as samples were; without any, what a text begins with.
-inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const GenerateFlags& flags) {
+inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const Companions& companions,
+                                         const GenerateFlags& flags) {
   std::vector<std::string> prompts{flags.prompt};
   if (!flags.prompts.empty()) {
     prompts.clear();
@@ -146,7 +151,7 @@ inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const Gener
   }
   std::vector<Beginning> all;
   for (const std::string& prompt : prompts) {
-    all.insert(all.end(), static_cast<std::size_t>(flags.num_samples), first_words(tokenizer, prompt));
+    all.insert(all.end(), static_cast<std::size_t>(flags.num_samples), first_words(tokenizer, companions, prompt, flags.special));
   }
   return all;
 }
@@ -155,11 +160,16 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
   const Chosen backend = choose(model, flags.backend);
   const std::int64_t available = backend.available();  // weights included, as in generate_bytes
   Arena<float> weights(ParamTable(model.config).arena_size());
+  Companions companions;
   const Tokenizer tokenizer = load_newest(
-      flags.model, [&](const std::filesystem::path& path) { return load_model(path, model.config, weights.span()); },
+      flags.model,
+      [&](const std::filesystem::path& path) {
+        companions = read_companions(ModelReader(path));
+        return load_model(path, model.config, weights.span());
+      },
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
 
-  std::vector<Beginning> texts = beginnings(tokenizer, flags);
+  std::vector<Beginning> texts = beginnings(tokenizer, companions, flags);
   int batch = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(flags.batch_size), texts.size()));
   if (available >= 0) batch = texts_at_once(model.config, batch, available, backend.how.precision);
   SampleOptions sampling = flags.sampling;
@@ -171,9 +181,10 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
     prompts.push_back(std::move(texts[i].tokens));
   }
   std::vector<int> left(texts.size(), flags.max_new_tokens);
+  const std::vector<std::int32_t> end_ids = end_tokens(companions, tokenizer);
   const auto generator = backend.model->generator(backend.how, std::move(weights), Batch{batch});
   generator->generate(prompts, flags.max_new_tokens, sampling, [&](std::size_t i, std::int32_t token) {
-    const bool ends = token == tokenizer.end_of_text();
+    const bool ends = std::find(end_ids.begin(), end_ids.end(), token) != end_ids.end();
     if (!ends) {
       const std::string_view bytes = tokenizer.decode(token);
       written.push(i, bytes.empty() ? "\xFF" : bytes);

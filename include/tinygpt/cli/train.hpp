@@ -145,7 +145,9 @@ class TrainingRun {
     make_trainer();
     if (!flags_.init_from_model.empty()) {
       from_initial_model([&](const std::filesystem::path& path) {
-        load_weights(ModelReader(path), model_.config, trainer_->weights(), trainer_->memory());
+        const ModelReader reader(path);
+        companions_ = read_companions(reader);
+        load_weights(reader, model_.config, trainer_->weights(), trainer_->memory());
       });
       trainer_->resume_at(0, 0, 0);
     }
@@ -160,6 +162,7 @@ class TrainingRun {
       state_.options = applied(flags_, state_.options);
       if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
       make_trainer();
+      companions_ = read_companions(ModelReader(path));
       load_model(path, model_.config, trainer_->weights(), trainer_->memory());
       load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments(), trainer_->memory());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
@@ -283,7 +286,7 @@ class TrainingRun {
     state_.windows_drawn = first_window_ + (state_.iteration - first_iteration_) * windows_per_step();
     save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, data_.tokenizer,
                     {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments(), trainer_->memory()},
-                    state_);
+                    state_, companions_);
     run_.prune(2);
   }
 
@@ -325,6 +328,7 @@ class TrainingRun {
   TrainMemory memory_;
   RunDirectory run_;
   TrainData data_;
+  Companions companions_;  ///< of the model that the run began with
   std::int64_t first_iteration_ = 0, first_window_ = 0;  ///< with which this part of the run began
   TrainerState state_;
   std::unique_ptr<AnyTrainer> trainer_;

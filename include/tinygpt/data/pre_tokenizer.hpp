@@ -19,9 +19,16 @@ namespace tinygpt {
 ///   gpt2   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 ///   gpt4   (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|
 ///          \s+(?!\S)|\s+          (GPT-4's cl100k_base as first published, and Llama 3's)
+///   gpt4_whole_numbers
+///          '(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|
+///          \s+(?!\S)|\s           (cl100k_base's spelling of tiktoken 0.6, as it is found in a tokenizer.json)
+///
+/// The last one is what Oniguruma finds, which reads such files: there {1,3}+ is no possessive repetition but repeats
+/// the group, so that a number is one word of any length; and spaces at the end of a text are one word. tiktoken itself,
+/// whose engine has possessive repetitions, cuts numbers into three digits by the same spelling.
 ///
 /// Sources: openai/gpt-2 src/encoder.py; openai/tiktoken tiktoken_ext/openai_public.py; Llama 3's tokenizer.json.
-enum class Pattern { none, gpt2, gpt4 };
+enum class Pattern { none, gpt2, gpt4, gpt4_whole_numbers };
 
 namespace words {
 
@@ -149,12 +156,16 @@ inline Place gpt2_end(Place at, Place end) {
   return skip(c.kind, next, end);
 }
 
+/// How gpt4 and gpt4_whole_numbers differ.
+enum class Numbers { in_threes, whole };
+
 /// The end of GPT-4's word that begins at `at`.
-inline Place gpt4_end(Place at, Place end) {
+template <Numbers numbers> Place gpt4_end(Place at, Place end) {
   const Character c = character_at(at, end);
   const Place next = at + c.bytes;
   if (c.kind == CharacterClass::letter) return skip(c.kind, next, end);
   if (c.kind == CharacterClass::number) {
+    if (numbers == Numbers::whole) return skip(c.kind, next, end);
     Place p = next;
     for (int i = 1; i < 3 && p != end; ++i) {
       const Character n = character_at(p, end);
@@ -179,6 +190,7 @@ inline Place gpt4_end(Place at, Place end) {
   }
   if (c.kind == CharacterClass::other) return with_line_ends(skip(c.kind, next, end));
   const Spaces run = spaces_at(at, end);
+  if (numbers == Numbers::whole && run.end == end) return end;
   return run.after_line_end != nullptr ? run.after_line_end : end_of_spaces(at, run, end);
 }
 
@@ -203,7 +215,9 @@ template <class Word> void for_each_word(Pattern pattern, std::string_view text,
     case Pattern::gpt2:
       return each([](words::Place p, words::Place last) { return words::gpt2_end(p, last); });
     case Pattern::gpt4:
-      return each([](words::Place p, words::Place last) { return words::gpt4_end(p, last); });
+      return each([](words::Place p, words::Place last) { return words::gpt4_end<words::Numbers::in_threes>(p, last); });
+    case Pattern::gpt4_whole_numbers:
+      return each([](words::Place p, words::Place last) { return words::gpt4_end<words::Numbers::whole>(p, last); });
   }
 }
 

@@ -27,6 +27,10 @@ inline std::string hash_text(std::uint64_t hash) {
   return digits;
 }
 
+/// What a text that says the name of a special token means: its characters, as in any text; or the token, of several
+/// that begin at a place the longest. Only for texts whose author may begin and end turns and documents.
+enum class SpecialText { ordinary, allowed };
+
 /// A value: immutable, cheap to copy, and any number of threads may use one.
 ///
 /// A text is cut into words by the pattern, a word into bytes, and within it the pair of neighbours whose merge comes
@@ -65,9 +69,9 @@ class Tokenizer {
   /// Ids are 0 to size() - 1.
   int size() const { return vocabulary_->size(); }
 
-  /// Ordinary text: never gives a special token. Throws Error where a character holds a byte that has no token, naming
-  /// it and its place (in characters, from 1).
-  std::vector<std::int32_t> encode(std::string_view text) const;
+  /// Ordinary text never gives a special token, unless they are allowed. Throws Error where a character holds a byte
+  /// that has no token, naming it and its place (in characters, from 1).
+  std::vector<std::int32_t> encode(std::string_view text, SpecialText special = SpecialText::ordinary) const;
 
   /// The bytes of a token, how a special one is shown, and nothing for an id that is not there.
   std::string_view decode(std::int32_t id) const { return vocabulary_->bytes(id); }
@@ -109,7 +113,8 @@ class Tokenizer {
     std::string count = std::to_string(size());
     for (std::size_t at = count.size(); at > 3; at -= 3) count.insert(at - 3, ",");
     if (is_characters()) return vocabulary_->has_all_bytes() ? "bytes, 256 tokens" : "characters, " + count + " tokens";
-    const char* const patterns[] = {"no pattern", "GPT-2's pattern", "GPT-4's pattern"};
+    const char* const patterns[] = {"no pattern", "GPT-2's pattern", "GPT-4's pattern",
+                                    "GPT-4's pattern with whole numbers"};
     return "byte-level BPE, " + count + " tokens, " + patterns[static_cast<std::size_t>(vocabulary_->pattern())];
   }
 
@@ -140,14 +145,27 @@ class Encoder {
   explicit Encoder(const Tokenizer& tokenizer) : vocabulary_(tokenizer.vocabulary_), merger_(*vocabulary_) {}
 
   /// Appends the ids of `text`. Throws as Tokenizer::encode does, and appends nothing then.
-  void encode(std::string_view text, std::vector<std::int32_t>& out) {
+  void encode(std::string_view text, std::vector<std::int32_t>& out, SpecialText special = SpecialText::ordinary) {
     const std::size_t before = out.size();
     if (out.empty() && vocabulary_->merges().empty()) out.reserve(text.size());
     try {
-      encode_in_pieces(text, [&](std::span<const std::int32_t> ids) { out.insert(out.end(), ids.begin(), ids.end()); });
+      encode_in_pieces(text, special,
+                       [&](std::span<const std::int32_t> ids) { out.insert(out.end(), ids.begin(), ids.end()); });
     } catch (...) {
       out.resize(before);
       throw;
+    }
+  }
+
+  /// Calls use(ids) for the ids of `text` in pieces. Throws as Tokenizer::encode does; of ordinary text before the first
+  /// piece.
+  template <class Use> void encode_in_pieces(std::string_view text, SpecialText special, Use&& use) {
+    if (special == SpecialText::ordinary) return encode_in_pieces(text, use);
+    while (!text.empty()) {
+      const Vocabulary::SpecialAt found = vocabulary_->first_special(text);
+      if (found.at > 0) encode_in_pieces(text.substr(0, found.at), use);
+      if (found.id >= 0) use(std::span<const std::int32_t>(&found.id, 1));
+      text.remove_prefix(found.at + found.bytes);
     }
   }
 
@@ -260,9 +278,9 @@ class Encoder {
   std::size_t seen_ = 0;
 };
 
-inline std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
+inline std::vector<std::int32_t> Tokenizer::encode(std::string_view text, SpecialText special) const {
   std::vector<std::int32_t> ids;
-  Encoder(*this).encode(text, ids);
+  Encoder(*this).encode(text, ids, special);
   return ids;
 }
 

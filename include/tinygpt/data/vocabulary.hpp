@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -82,6 +83,25 @@ class Vocabulary {
     return found == words_.end() ? -1 : found->second;
   }
 
+  /// A special token in a text: where it begins, its length and its id; at the end of the text, 0 and -1 for none.
+  struct SpecialAt {
+    std::size_t at = 0, bytes = 0;
+    std::int32_t id = -1;
+  };
+
+  /// The first of the special tokens that a text names, and of several that begin there the longest.
+  SpecialAt first_special(std::string_view text) const {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      if (!begins_special_[static_cast<unsigned char>(text[at])]) continue;
+      for (const std::size_t bytes : special_lengths_) {
+        if (bytes > text.size() - at) continue;
+        const auto found = special_ids_.find(text.substr(at, bytes));
+        if (found != special_ids_.end()) return {at, bytes, found->second};
+      }
+    }
+    return {text.size(), 0, -1};
+  }
+
   /// FNV-1a with 64 bits over all of it, numbers in little-endian order.
   std::uint64_t hash() const {
     std::uint64_t hash = 0xCBF29CE484222325u;
@@ -134,7 +154,12 @@ class Vocabulary {
       if (!seen.emplace(s.content, s.id).second) throw Error(name + " is there twice: remove one");
       is_special_[id] = true;
       tokens[id] = s.content;
+      begins_special_[static_cast<unsigned char>(s.content[0])] = true;
+      special_lengths_.push_back(s.content.size());
     }
+    special_ids_ = std::move(seen);  // special_ changes no more
+    std::sort(special_lengths_.begin(), special_lengths_.end(), std::greater<>());
+    special_lengths_.erase(std::unique(special_lengths_.begin(), special_lengths_.end()), special_lengths_.end());
   }
 
   /// Fills bytes_; an ordinary text has one id.
@@ -212,6 +237,9 @@ class Vocabulary {
   MergeTable table_;
   std::vector<std::int32_t> byte_pair_ranks_;
   std::vector<SpecialToken> special_;
+  std::unordered_map<std::string_view, std::int32_t> special_ids_;  ///< into special_
+  std::vector<std::size_t> special_lengths_;                        ///< each once, the longest first
+  std::array<bool, 256> begins_special_{};
   Pattern pattern_;
   WholeWords whole_words_;
 };

@@ -17,6 +17,7 @@
 #include <tinygpt/exchange/gguf_tokenizer.hpp>
 #include <tinygpt/exchange/quantize.hpp>
 #include <tinygpt/io/atomic_file.hpp>
+#include <tinygpt/io/finite.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/ops/backend.hpp>
 
@@ -142,19 +143,30 @@ inline void write_architecture(Header& header, const Config& c, const std::strin
   header.key(architecture + ".rope.freq_base", static_cast<float>(c.rope_base));
 }
 
-inline void write_tokenizer(Header& header, const Tokenizer* tokenizer, int vocab) {
-  if (tokenizer == nullptr) return header.key("tokenizer.ggml.model", std::string_view("no_vocab"));
-  const TokenizerKeys keys = tokenizer_keys(*tokenizer, vocab);
+inline void write_tokenizer(Header& header, const ModelView& model) {
+  if (model.tokenizer == nullptr) return header.key("tokenizer.ggml.model", std::string_view("no_vocab"));
+  const Companions none;
+  const Companions& said = model.companions ? *model.companions : none;
+  const TokenizerKeys keys = tokenizer_keys(*model.tokenizer, said, model.config.vocab);
+  const auto id = [&](const char* name, std::int64_t id) {
+    if (id >= 0 && id < model.config.vocab) header.key(name, static_cast<std::uint32_t>(id));
+  };
   header.key("tokenizer.ggml.model", std::string_view("gpt2"));
   header.key("tokenizer.ggml.pre", std::string_view(keys.pre));
   header.key("tokenizer.ggml.tokens", keys.tokens);
   header.key("tokenizer.ggml.token_type", keys.types);
   header.key("tokenizer.ggml.merges", keys.merges);
-  header.key("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(keys.end));
-  header.key("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(keys.end));
+  id("tokenizer.ggml.bos_token_id", begin_token(said, *model.tokenizer).value_or(keys.ends.front()));
+  // So many the format has: the end of a text, of a turn and of a message. llama.cpp stops at each.
+  for (std::size_t i = 0; i < keys.ends.size() && i < std::size(end_keys); ++i) id(end_keys[i], keys.ends[i]);
+  const Json padding = companions::value_of(said.config, "pad_token_id");
+  if (padding.is_number_unsigned()) id("tokenizer.ggml.padding_token_id", padding.get<std::int64_t>());
   // Training puts nothing before a text.
-  header.key("tokenizer.ggml.add_bos_token", false);
+  header.key("tokenizer.ggml.add_bos_token", adds_begin(said));
   header.key("tokenizer.ggml.add_eos_token", false);
+  if (const std::string chat = chat_template(said); !chat.empty()) {
+    header.key("tokenizer.chat_template", std::string_view(chat));
+  }
 }
 
 /// All that stands before the tensors.
@@ -168,7 +180,7 @@ inline std::string header_of(const ModelView& model, const std::string& architec
   keys.key("general.quantization_version", std::uint32_t{2});
   write_architecture(keys, model.config, architecture);
   keys.key(architecture + ".vocab_size", static_cast<std::uint32_t>(model.config.vocab));
-  write_tokenizer(keys, model.tokenizer, model.config.vocab);
+  write_tokenizer(keys, model);
   Header header;
   header.number(std::array{'G', 'G', 'U', 'F'});
   header.number(version);
@@ -190,14 +202,26 @@ inline std::string header_of(const ModelView& model, const std::string& architec
   return all;
 }
 
-/// Numbers must be finite, and small enough for a scale of half precision.
-inline void expect_representable(std::span<const float> numbers, const PlacedTensor& tensor) {
-  constexpr float most = 65504;
-  bool good = true;
-  for (const float x : numbers) good &= std::fabs(x) <= most;
-  if (good) return;
-  throw Error("'" + tensor.map.name + "' holds a number that is not finite or above 65504, which " +
-              tensor_type(tensor.type).name + " cannot keep: write f32, and look at how the training went");
+/// The largest number of a type: blocks have scales of half precision, of which the number is so many times as large.
+inline float largest_of(TensorType type) {
+  constexpr float half = 65504;
+  switch (type) {
+    case TensorType::f32:
+      return tinygpt::largest_of(StoredType::float32);
+    case TensorType::bf16:
+      return tinygpt::largest_of(StoredType::bfloat16);
+    case TensorType::f16:
+      return half;
+    case TensorType::q8_0:
+      return 127 * half;
+    case TensorType::q5_0:
+      return 16 * half;
+    case TensorType::q4_0:
+      return 8 * half;
+    case TensorType::q4_k:
+      return 63 * half;  // of its offset, the smaller limit
+  }
+  return half;
 }
 
 /// Small pieces in one write.
@@ -232,10 +256,12 @@ class Gathered {
 
 inline void write_tensor_data(Gathered& file, const PlacedTensor& tensor, std::span<const float> arena) {
   const TensorTypeRow& row = tensor_type(tensor.type);
+  std::int64_t before = 0;
   for (const ArenaMatrix& part : tensor.map.parts) {
     tensor_map::for_each_piece(part, arena, nullptr, [&](std::span<const float> piece) {
+      expect_within(piece, largest_of(tensor.type), tensor.map.name, before, row.name);
+      before += static_cast<std::int64_t>(piece.size());
       if (tensor.type == TensorType::f32) return file.write(std::as_bytes(piece));
-      if (tensor.type != TensorType::bf16) expect_representable(piece, tensor);
       quantize(tensor.type, piece,
                file.take(piece.size() / static_cast<std::size_t>(row.block) * static_cast<std::size_t>(row.bytes)));
     });

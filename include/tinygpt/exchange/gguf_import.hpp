@@ -278,6 +278,31 @@ inline std::optional<Tokenizer> read_tokenizer(const GgufReader& file, int vocab
                       pre == "llama-bpe" ? WholeWords::at_once : WholeWords::merged, file.path());
 }
 
+/// What the file says of texts, as the files that transformers has for it.
+inline Companions read_companions(const GgufReader& file, const std::optional<Tokenizer>& tokenizer) {
+  Companions all;
+  if (!tokenizer) return all;
+  const auto id = [&](const char* key) -> std::optional<std::int64_t> {
+    if (!file.find(key)) return std::nullopt;
+    const int value = file.whole(key);
+    // A file must say an end, so one without writes a token that no text has, which need not be special.
+    return tokenizer->is_special(value) ? std::optional<std::int64_t>(value) : std::nullopt;
+  };
+  for (const char* const key : end_keys) {
+    if (const auto end = id(key); end && std::find(all.ends.begin(), all.ends.end(), *end) == all.ends.end()) {
+      all.ends.push_back(*end);
+    }
+  }
+  all.begin = id("tokenizer.ggml.bos_token_id");
+  if (const auto padding = id("tokenizer.ggml.padding_token_id")) all.config["pad_token_id"] = *padding;
+  if (file.find("tokenizer.chat_template")) all.files["chat_template.jinja"] = file.text("tokenizer.chat_template");
+  const Value* const adds = file.find("tokenizer.ggml.add_bos_token");
+  if (adds && adds->kind == Kind::boolean && adds->bits == 1 && all.begin) {
+    all.files["tokenizer.json"] = tokenizer_json_text(*tokenizer, static_cast<std::int32_t>(*all.begin));
+  }
+  return all;
+}
+
 }  // namespace gguf
 
 /// A model of float or quantised numbers, which become float. Throws DamagedFile for a file that does not fit together,
@@ -308,6 +333,7 @@ inline LoadedModel model_of(const GgufReader& file) {
   model.weights.resize(static_cast<std::size_t>(table.arena_size()));
   gguf::fill_weights(file, tensors, model.weights);
   model.tokenizer = gguf::read_tokenizer(file, model.config.vocab);
+  model.companions = gguf::read_companions(file, model.tokenizer);
   model.name = file.find("general.name") ? printable(file.text("general.name")) : path.stem().string();
   gguf::simplify(model);
   return model;

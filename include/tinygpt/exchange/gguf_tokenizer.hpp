@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <tinygpt/exchange/gguf_types.hpp>
+#include <tinygpt/io/companions.hpp>
 #include <tinygpt/io/vocab_json.hpp>
 
 namespace tinygpt::gguf {
@@ -22,8 +23,12 @@ struct TokenizerKeys {
   std::vector<std::string> tokens;  ///< one for each id of the model
   std::vector<std::int32_t> types;  ///< TokenType
   std::vector<std::string> merges;  ///< "left right"
-  std::int32_t end = 0;             ///< the id that ends a text, also what would begin one
+  std::vector<std::int32_t> ends;   ///< the ids that end a text; one or more
 };
+
+/// Where a file has those ids, in this order.
+inline constexpr const char* end_keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                           "tokenizer.ggml.eom_token_id"};
 
 /// Does each ordinary token come out of its own bytes by the merges alone? Then it makes no difference whether a word
 /// that is a token is merged, or taken at once.
@@ -47,6 +52,11 @@ inline const char* pre_tokenizer_name(const Tokenizer& tokenizer) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const bool at_once = vocabulary.whole_words() == WholeWords::at_once;
   const bool same = merges_make_every_token(tokenizer);
+  if (vocabulary.pattern() == Pattern::gpt4_whole_numbers && !vocabulary.merges().empty()) {
+    throw Error(
+        "llama.cpp knows no pattern that takes a number of any length for one word, so it would give other tokens: "
+        "write safetensors (hf) instead, or use a tokenizer with another pattern");
+  }
   if (vocabulary.pattern() == Pattern::gpt4) {
     if (at_once || same) return "llama-bpe";
     return "smaug-bpe";  // the same pattern, and words are merged
@@ -67,7 +77,6 @@ inline const char* pre_tokenizer_name(const Tokenizer& tokenizer) {
 
 /// The token that no text of the tokenizer gives, for llama.cpp must be told one that ends a text.
 inline std::optional<std::int32_t> spare_token(const Tokenizer& tokenizer, int vocab) {
-  if (const auto end = tokenizer.end_of_text()) return end;
   if (tokenizer.size() < vocab) return tokenizer.size();
   // Bytes that are never in UTF-8.
   for (const int byte : {0xFF, 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9, 0xF8, 0xF7, 0xF6, 0xF5, 0xC1, 0xC0}) {
@@ -79,15 +88,16 @@ inline std::optional<std::int32_t> spare_token(const Tokenizer& tokenizer, int v
 }
 
 /// For a model of `vocab` ids, of which the tokenizer may use fewer.
-inline TokenizerKeys tokenizer_keys(const Tokenizer& tokenizer, int vocab) {
+inline TokenizerKeys tokenizer_keys(const Tokenizer& tokenizer, const Companions& said, int vocab) {
   expect_room(tokenizer, vocab);
-  const auto end = spare_token(tokenizer, vocab);
-  if (!end) {
+  std::vector<std::int32_t> ends = end_tokens(said, tokenizer);
+  if (const auto spare = ends.empty() ? spare_token(tokenizer, vocab) : std::nullopt) ends.push_back(*spare);
+  if (ends.empty()) {
     throw Error(
         "llama.cpp must be told a token that ends a text, and this tokenizer has none to spare: train with Vocab<" +
         std::to_string(vocab + 1) + "> or more, or with a special token such as <|endoftext|>");
   }
-  TokenizerKeys keys{pre_tokenizer_name(tokenizer), token_texts(tokenizer), {}, {}, *end};
+  TokenizerKeys keys{pre_tokenizer_name(tokenizer), token_texts(tokenizer), {}, {}, std::move(ends)};
   const std::size_t given = keys.tokens.size(), all = static_cast<std::size_t>(vocab);
   const std::unordered_set<std::string> taken(keys.tokens.begin(), keys.tokens.end());
   for (std::size_t id = given; id < all; ++id) {
@@ -100,7 +110,7 @@ inline TokenizerKeys tokenizer_keys(const Tokenizer& tokenizer, int vocab) {
   }
   for (std::size_t id = 0; id < all; ++id) {
     const bool control = tokenizer.is_special(static_cast<std::int32_t>(id)) ||
-                         (id >= given && static_cast<std::int32_t>(id) == keys.end);
+                         (id >= given && static_cast<std::int32_t>(id) == keys.ends.front());
     const auto type = control ? TokenType::control : id < given ? TokenType::normal : TokenType::unused;
     keys.types.push_back(static_cast<std::int32_t>(type));
   }

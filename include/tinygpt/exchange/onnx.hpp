@@ -8,6 +8,7 @@
 
 #include <tinygpt/config/words.hpp>
 #include <tinygpt/exchange/onnx_graph.hpp>
+#include <tinygpt/io/finite.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 
@@ -314,9 +315,10 @@ class ModelGraph {
 /// cache it also takes past_key_values.N.key and .value (batch, Hkv, past_sequence, D), which may be empty, and gives
 /// present.N.key and .value with the new tokens' behind them. Batch and lengths are free; a token beyond the context
 /// is an error of the runtime, but for Positions<none>. Written whole or not at all; memory does not grow with the
-/// model. Throws Error where the disk does not take it.
+/// model. Throws Error where a weight is not finite or beyond its type, or the disk does not take it.
 inline void write_onnx(const std::filesystem::path& file, const ModelView& model, OnnxCache cache,
                        const OnnxOptions& options = {}) {
+  expect_finite(model.config, model.weights, options.weights);
   onnx::ModelGraph(model, cache, options.weights).graph().write(file, options.most_inside);
 }
 

@@ -32,7 +32,8 @@ struct CheckpointView {
 
 /// Writes a checkpoint atomically; throws before touching anything where the disk clearly lacks the room.
 inline void save_checkpoint(const std::filesystem::path& directory, std::string_view name, const Config& config,
-                            const Tokenizer& tokenizer, const CheckpointView& arenas, const TrainerState& state) {
+                            const Tokenizer& tokenizer, const CheckpointView& arenas, const TrainerState& state,
+                            const Companions& companions = {}) {
   std::int64_t numbers = 2 * ParamTable(config).param_count();
   for (const MappedTensor& tensor : model_tensors(config, layout_of(config))) numbers += tensor.size();
   const std::int64_t bytes = numbers * static_cast<std::int64_t>(sizeof(float)) + (std::int64_t{1} << 16);
@@ -42,7 +43,8 @@ inline void save_checkpoint(const std::filesystem::path& directory, std::string_
                 " are needed and " + size_text(free) + " are free: free some space or write to another disk");
   }
   ModelWriter writer(directory);
-  model_directory::write_texts(writer, {std::string(name), config, arenas.weights, &tokenizer}, StoredType::float32);
+  model_directory::write_texts(writer, {std::string(name), config, arenas.weights, &tokenizer, &companions},
+                               StoredType::float32);
   writer.tensors("model.safetensors", in_arena(model_tensors(config, layout_of(config)), arenas.weights),
                  StoredType::float32, arenas.memory);
   writer.tensors("optimizer.safetensors", checkpoint::moments(config, arenas.first_moments, arenas.second_moments),

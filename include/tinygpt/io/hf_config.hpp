@@ -223,6 +223,15 @@ class Reader {
   const std::filesystem::path& path_;
 };
 
+/// Members of config.json that we write but that say nothing of what a trained model computes: somebody else's stay.
+inline bool is_not_computed(std::string_view key) {
+  for (const char* const one : {"resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "initializer_range",
+                                "use_cache", "bos_token_id", "eos_token_id"}) {
+    if (key == one) return true;
+  }
+  return false;
+}
+
 inline const char* dtype_name(StoredType type) {
   return type == StoredType::float32 ? "float32" : type == StoredType::bfloat16 ? "bfloat16" : "float16";
 }

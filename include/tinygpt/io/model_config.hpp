@@ -109,6 +109,20 @@ inline ModelConfig read_model_config(const ModelReader& reader) {
   return model_config_from_json(reader.json("config.json"), reader.path("config.json"));
 }
 
+/// A name that a program can have: letters, digits and _.
+inline std::string program_name(std::string name) {
+  for (char& c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    if (!plain) c = '_';
+  }
+  return name.empty() ? "theirs" : name;
+}
+
+/// The line for CMake that builds the program of a type.
+inline std::string preset_line(const std::string& name, const Config& config) {
+  return "tinygpt_add_preset(" + program_name(name) + " TYPE \"" + type_text(config) + "\")";
+}
+
 /// As a model of this architecture: throws unless the directory holds one; the sentence says which fields differ.
 inline ModelConfig expect_architecture(const ModelReader& reader, const Config& config) {
   ModelConfig said = read_model_config(reader);
@@ -119,8 +133,9 @@ inline ModelConfig expect_architecture(const ModelReader& reader, const Config& 
     return said;
   }
   const std::string directory = reader.directory().string();
-  throw Error(directory + " holds another architecture (" + differences(said.config, config) + "): " +
-              "tinygpt generate --model and tinygpt train --model take the program of its type, or give another directory");
+  throw Error(directory + " holds another architecture (" + differences(said.config, config) +
+              "): tinygpt generate --model and tinygpt train --model take the program of its type, or build it: " +
+              preset_line(said.name, said.config));
 }
 
 }  // namespace tinygpt

@@ -82,11 +82,14 @@ class ModelReader {
     return files_ ? files_->contains(name) : std::filesystem::exists(path(name), error);
   }
 
-  Json json(const char* name, std::int64_t limit = std::int64_t{16} << 20) const {
+  std::string text(const char* name, std::int64_t limit = std::int64_t{16} << 20) const {
     expect(name);
-    const std::string text = read_small_file(path(name), limit);
+    std::string text = read_small_file(path(name), limit);
     check(name, crc32c(std::as_bytes(std::span(text.data(), text.size()))));
-    return parse_json(text, path(name));
+    return text;
+  }
+  Json json(const char* name, std::int64_t limit = std::int64_t{16} << 20) const {
+    return parse_json(text(name, limit), path(name));
   }
 
   void tensors(const char* name, const std::vector<ArenaTensor<float>>& tensors,

@@ -8,6 +8,7 @@
 
 #include <tinygpt/config/kinds.hpp>
 #include <tinygpt/data/tokenizer.hpp>
+#include <tinygpt/io/companions.hpp>
 
 namespace tinygpt {
 
@@ -15,8 +16,9 @@ namespace tinygpt {
 struct ModelView {
   std::string name;
   Config config;
-  std::span<const float> weights;        ///< an arena laid out by ParamTable(config)
-  const Tokenizer* tokenizer = nullptr;  ///< null: there is none
+  std::span<const float> weights;          ///< an arena laid out by ParamTable(config)
+  const Tokenizer* tokenizer = nullptr;    ///< null: there is none
+  const Companions* companions = nullptr;  ///< null: what follows from the tokenizer
 };
 
 /// What was read.
@@ -25,8 +27,9 @@ struct LoadedModel {
   Config config;
   std::vector<float> weights;  ///< an arena laid out by ParamTable(config)
   std::optional<Tokenizer> tokenizer;
+  Companions companions{};
 
-  ModelView view() const { return {name, config, weights, tokenizer ? &*tokenizer : nullptr}; }
+  ModelView view() const { return {name, config, weights, tokenizer ? &*tokenizer : nullptr, &companions}; }
 };
 
 }  // namespace tinygpt

@@ -156,6 +156,7 @@ inline std::vector<TensorEntry> parse_header(std::string_view text, std::int64_t
       entries.push_back(parse_entry(name, value, data_bytes, path));
       continue;
     }
+    if (value.is_null()) continue;  // as the reference reader takes it
     if (!value.is_object() || !std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); })) {
       throw damaged(path, "its __metadata__ must be texts by name");
     }
@@ -273,7 +274,8 @@ class SafetensorsReader {
   void expect_fit(const TensorEntry& entry, const MappedTensor& tensor) const {
     const std::string name = "tensor '" + printable(entry.name) + "'";
     if (!safetensors::stored_type(entry.type)) {
-      throw damaged(path(), name + " has the type " + entry.type + ", where F32, BF16 and F16 can be read");
+      throw Error(path().string() + " cannot be used: " + name + " has the type " + entry.type +
+                  ", where F32, BF16 and F16 can be read: convert it, in torch with model.float(), and save it again");
     }
     if (entry.shape != tensor.shape) {
       throw damaged(path(), name + " has the shape " + shape_text(entry.shape) + ", where this model has " +

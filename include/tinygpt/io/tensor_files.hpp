@@ -59,6 +59,7 @@ class TensorFiles {
  public:
   explicit TensorFiles(const ModelReader& reader) : directory_(reader) {
     if (reader.has("model.safetensors") || !reader.has(index)) {
+      if (!reader.has_manifest() && !reader.has("model.safetensors")) say_what_is_there(reader);
       open("model.safetensors");
       return;
     }
@@ -102,7 +103,8 @@ class TensorFiles {
       for (const TensorEntry& entry : file.entries()) {
         const auto it = by_name_.find(entry.name);
         if (it == by_name_.end()) {
-          if (is_ignored(entry.name, config, layout)) continue;
+          if (is_ignored(entry.name, config, layout) || entry.begin == entry.end) continue;
+          expect_no_wrapper(file, entry.name);
           throw damaged(file.path(), "it has a tensor '" + printable(entry.name) + "' that this model has not");
         }
         if (entry.shape != it->second->shape) {
@@ -131,6 +133,30 @@ class TensorFiles {
 
  private:
   static constexpr const char* index = "model.safetensors.index.json";
+
+  /// Weights in a format that is not read are not damaged.
+  static void say_what_is_there(const ModelReader& reader) {
+    for (const char* const name : {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
+                                   "flax_model.msgpack", "consolidated.00.pth", "adapter_model.safetensors"}) {
+      if (!reader.has(name)) continue;
+      const bool adapter = std::string_view(name).starts_with("adapter");
+      throw Error(reader.directory().string() + " has no model.safetensors but " + name +
+                  (adapter ? ", which changes another model: merge it into that model, and save it as safetensors"
+                           : ", which is not read: convert it, with transformers: "
+                             "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(OTHER)"));
+    }
+  }
+
+  /// Names as a wrapper of torch's gives them, which puts its own word before those of the model inside.
+  void expect_no_wrapper(const SafetensorsReader& file, std::string_view name) const {
+    for (auto dot = name.find('.'); dot != name.npos; dot = name.find('.', dot + 1)) {
+      if (!by_name_.contains(name.substr(dot + 1))) continue;
+      throw Error(file.path().string() + " has tensors whose names begin with '" + printable(name.substr(0, dot + 1)) +
+                  "' ('" + printable(name) +
+                  "'), as torch names those of a model inside a wrapper: save the model inside, or take that prefix off "
+                  "the names");
+    }
+  }
 
   void open(const std::string& name) {
     directory_.expect(name);

@@ -1,10 +1,15 @@
 // A tokenizer as Hugging Face's tokenizer.json, written and read; and the format that tinygpt had before, read.
 //
 // What the file asks for that would give other tokens here than there is refused by name. One thing differs on
-// purpose: special tokens are never found in a text, nor added to it.
+// purpose: special tokens are found in a text only where that is asked for, and never added to it. Truncation and
+// padding are for batches: they decide no id of a text, so they are passed over.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,17 +26,18 @@ inline constexpr std::int64_t max_tokenizer_file = std::int64_t{64} << 20;
 
 namespace tokenizer_json {
 
-/// The regular expressions that stand in such files for a pattern, each as it was published.
+/// The regular expressions that stand in such files for a pattern, each as it was published. A pattern is known by its
+/// exact spelling only: the engine that reads these files makes other words of what looks the same.
 struct Written {
   Pattern pattern;
   const char* regex;
 };
 inline constexpr Written patterns[] = {
-    // Llama 3's, and GPT-4's as first published: the one that is written.
+    // Llama 3's, and GPT-4's as first published.
     {Pattern::gpt4,
      R"re((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)re"},
     // GPT-4's in tiktoken since 0.6.
-    {Pattern::gpt4,
+    {Pattern::gpt4_whole_numbers,
      R"re('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)re"},
     {Pattern::gpt2, R"re('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)re"},
     {Pattern::gpt2, R"re('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)re"},
@@ -44,9 +50,7 @@ class Reader {
   Reader(const Json& json, const std::filesystem::path& path) : json_(json), path_(path) {}
 
   Tokenizer read() const {
-    for (const char* const key : {"normalizer", "truncation", "padding"}) {
-      if (const Json* const found = present(json_, key)) refuse("a " + std::string(key) + kind_of(*found));
-    }
+    if (const Json* const found = present(json_, "normalizer")) refuse("a normalizer" + kind_of(*found));
     const Json& model = object(json_, "model", "model");
     check_model(model);
     const Pattern pattern = read_pre_tokenizer();
@@ -152,7 +156,8 @@ class Reader {
     for (const Written& known : patterns) {
       if (*regex == known.regex) return known.pattern;
     }
-    refuse("a Split by another regular expression than GPT-2's, GPT-4's and Llama 3's");
+    refuse("a Split by the regular expression " + quoted_text(regex->get_ref<const std::string&>()) +
+           ", which is none of GPT-2's, GPT-4's and Llama 3's to the letter");
   }
 
   std::vector<SpecialToken> read_added_tokens() const {
@@ -232,10 +237,25 @@ inline Json byte_level(bool use_regex) {
 }
 
 inline Json pre_tokenizer(Pattern pattern) {
-  if (pattern != Pattern::gpt4) return byte_level(pattern == Pattern::gpt2);
+  if (pattern == Pattern::none || pattern == Pattern::gpt2) return byte_level(pattern == Pattern::gpt2);
+  const auto known = std::find_if(std::begin(patterns), std::end(patterns),
+                                  [&](const Written& written) { return written.pattern == pattern; });
   const Json split{
-      {"type", "Split"}, {"pattern", {{"Regex", patterns[0].regex}}}, {"behavior", "Isolated"}, {"invert", false}};
+      {"type", "Split"}, {"pattern", {{"Regex", known->regex}}}, {"behavior", "Isolated"}, {"invert", false}};
   return {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level(false)})}};
+}
+
+inline Json post_processor(const Tokenizer& tokenizer, std::optional<std::int32_t> first) {
+  if (!first) return byte_level(true);
+  const std::string name(tokenizer.decode(*first));
+  const auto text = [](const char* id, int type) { return Json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
+  const Json token{{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+  const Json before{{"type", "TemplateProcessing"},
+                    {"single", Json::array({token, text("A", 0)})},
+                    {"pair", Json::array({token, text("A", 0), text("B", 1)})},
+                    {"special_tokens",
+                     {{name, {{"id", name}, {"ids", Json::array({*first})}, {"tokens", Json::array({name})}}}}}};
+  return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), before})}};
 }
 
 }  // namespace tokenizer_json
@@ -249,8 +269,9 @@ inline Tokenizer tokenizer_from_json(const Json& json, const std::filesystem::pa
   return tokenizer_json::Reader(json, path).read();
 }
 
-/// The content of a tokenizer.json that Hugging Face's library reads, one token and one merge on a line.
-inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
+/// The content of a tokenizer.json that Hugging Face's library reads, one token and one merge on a line. `first`: a
+/// special token that it is to put before every text.
+inline std::string tokenizer_json_text(const Tokenizer& tokenizer, std::optional<std::int32_t> first = std::nullopt) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const std::vector<std::string> texts = token_texts(tokenizer);
   std::string out = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
@@ -263,7 +284,7 @@ inline std::string tokenizer_json_text(const Tokenizer& tokenizer) {
   }
   out +=
       "],\n  \"normalizer\": null,\n  \"pre_tokenizer\": " + tokenizer_json::pre_tokenizer(vocabulary.pattern()).dump();
-  out += ",\n  \"post_processor\": " + tokenizer_json::byte_level(true).dump();
+  out += ",\n  \"post_processor\": " + tokenizer_json::post_processor(tokenizer, first).dump();
   out += ",\n  \"decoder\": " + tokenizer_json::byte_level(true).dump();
   out +=
       ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"

@@ -26,6 +26,7 @@ struct Job {
   std::string field = "text";  ///< member of a JSONL row
   Filters filters;
   bool skip_bad = false;  ///< count what cannot be read instead of stopping there
+  SpecialText special = SpecialText::ordinary;  ///< of all texts
   int threads = 1;
 };
 
@@ -92,15 +93,17 @@ inline Json job_json(const Job& job, const Tokenizer& tokenizer) {
     for (const Input& input : source.inputs) paths.push_back(bytes_text(input.path.string()));
     sources.push_back({{"name", source.name}, {"inputs", paths}});
   }
-  return {{"sources", sources},
-          {"separator", bytes_text(job.separator)},
-          {"field", bytes_text(job.field)},
-          {"lowercase", job.filters.lowercase},
-          {"squeeze_whitespace", job.filters.squeeze_whitespace},
-          {"min_bytes", job.filters.min_bytes},
-          {"max_bytes", job.filters.max_bytes},
-          {"skip_bad", job.skip_bad},
+  Json json{{"sources", sources},
+            {"separator", bytes_text(job.separator)},
+            {"field", bytes_text(job.field)},
+            {"lowercase", job.filters.lowercase},
+            {"squeeze_whitespace", job.filters.squeeze_whitespace},
+            {"min_bytes", job.filters.min_bytes},
+            {"max_bytes", job.filters.max_bytes},
+            {"skip_bad", job.skip_bad},
           {"tokenizer", std::to_string(tokenizer.hash())}};
+  if (job.special == SpecialText::allowed) json["allow_special"] = true;  // without it, the key is that of before
+  return json;
 }
 
 /// One thread's work.
@@ -143,7 +146,8 @@ class Worker {
       }
       const std::size_t before = result.tokens.size();
       try {
-        encoder_.encode_in_pieces(text, [&](std::span<const std::int32_t> ids) { result.tokens.append(ids); });
+        encoder_.encode_in_pieces(text, job_.special,
+                                  [&](std::span<const std::int32_t> ids) { result.tokens.append(ids); });
       } catch (const Error&) {
         const auto at = static_cast<std::int64_t>(document.at);
         bad(BadRow{line_of(chunk, document.at), chunk.offset + at, unknown(text)}, "use a tokenizer that has it");

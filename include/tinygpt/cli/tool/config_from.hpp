@@ -23,15 +23,6 @@ inline void add_flags(CLI::App& app, ConfigFromFlags& flags) {
   app.add_flag("--json", flags.json, "Print JSON: the type, the parameters, the architecture and the line for CMake");
 }
 
-/// A name that a program can have: letters, digits, _ and -.
-inline std::string program_name(std::string name) {
-  for (char& c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-    if (!plain) c = '_';
-  }
-  return name.empty() ? "theirs" : name;
-}
-
 inline Exit run(const ConfigFromFlags& flags) {
   if (flags.directory.empty()) {
     throw UsageError("config-from needs the directory of a model: tinygpt config-from DIR");
@@ -39,7 +30,7 @@ inline Exit run(const ConfigFromFlags& flags) {
   const ModelConfig said = load_newest(
       flags.directory, [](const auto& path) { return read_model_config(ModelReader(path)); }, [](const char*) {});
   const std::string name = program_name(flags.name.empty() ? said.name : flags.name), type = type_text(said.config);
-  const std::string line = "tinygpt_add_preset(" + name + " TYPE \"" + type + "\")";
+  const std::string line = preset_line(name, said.config);
   const std::int64_t parameters = ParamTable(said.config).param_count();
   if (flags.json) {
     return print({{"name", name},

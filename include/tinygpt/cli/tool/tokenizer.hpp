@@ -23,7 +23,8 @@ struct EncodeFlags {
   static constexpr const char *name = "encode", *about = "Turn text into token ids";
   std::string tokenizer, input_file;
   std::optional<std::string> text;
-  bool json = false;
+  SpecialText special = SpecialText::ordinary;
+  bool pieces = false, json = false;
 };
 
 struct DecodeFlags {
@@ -60,6 +61,9 @@ inline void add_flags(CLI::App& app, EncodeFlags& flags) {
   app.add_option("TEXT", flags.text, "The text (default standard input)");
   add_tokenizer_flag(app, flags.tokenizer);
   add_path(app, "--input-file", "Read the text from this file, as it is", "FILE", flags.input_file);
+  app.add_flag_callback("--allow-special", [&flags] { flags.special = SpecialText::allowed; },
+                        "Where the text names a special token, take that token");
+  app.add_flag("--pieces", flags.pieces, "Print each id with its piece of the text, one on a line");
   app.add_flag("--json", flags.json, "Print JSON");
 }
 
@@ -130,6 +134,13 @@ inline void write_standard_output(std::string_view text) {
   }
 }
 
+/// What a token is, on one line: 'a word' in quotes, whose bytes that are no characters and control characters are
+/// escaped; a special token as its name.
+inline std::string piece_text(const Tokenizer& tokenizer, std::int32_t id) {
+  const std::string text = one_line(tokenizer.decode(id));
+  return tokenizer.is_special(id) ? text : "'" + text + "'";
+}
+
 inline Exit run(const EncodeFlags& flags) {
   const Tokenizer tokenizer = required_tokenizer(flags.tokenizer, flags.name);
   if (flags.text && !flags.input_file.empty()) {
@@ -144,10 +155,21 @@ inline Exit run(const EncodeFlags& flags) {
     }
     if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   }
-  const auto ids = tokenizer.encode(text);
+  const auto ids = tokenizer.encode(text, flags.special);
   if (flags.json) {
-    return print(
-        {{"tokenizer", hash_text(tokenizer.hash())}, {"bytes", text.size()}, {"tokens", ids.size()}, {"ids", ids}});
+    Report report{
+        {"tokenizer", hash_text(tokenizer.hash())}, {"bytes", text.size()}, {"tokens", ids.size()}, {"ids", ids}};
+    if (flags.pieces) {
+      report["pieces"] = Report::array();
+      for (const std::int32_t id : ids) report["pieces"].push_back(piece_text(tokenizer, id));
+    }
+    return print(report);
+  }
+  if (flags.pieces) {
+    std::string lines;
+    for (const std::int32_t id : ids) lines += std::to_string(id) + "\t" + piece_text(tokenizer, id) + "\n";
+    write_standard_output(lines);
+    return Exit::done;
   }
   std::string line;
   const char* space = "";
@@ -234,7 +256,7 @@ inline Exit run(const TokenizerInfoFlags& flags) {
   if (flags.json) {
     Report special = Report::array();
     for (const SpecialToken& s : vocabulary.special()) special.push_back({{"id", s.id}, {"text", s.content}});
-    const char* const patterns[] = {"none", "gpt2", "gpt4"};
+    const char* const patterns[] = {"none", "gpt2", "gpt4", "gpt4_whole_numbers"};
     return print({{"tokenizer", flags.tokenizer},
                   {"description", tokenizer.description()},
                   {"size", tokenizer.size()},
