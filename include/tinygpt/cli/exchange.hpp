@@ -13,6 +13,7 @@
 #include <tinygpt/exchange/llmc.hpp>
 #include <tinygpt/exchange/nanogpt.hpp>
 #include <tinygpt/exchange/onnx.hpp>
+#include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/model_directory.hpp>
 
 namespace tinygpt::cli {
@@ -20,6 +21,7 @@ namespace tinygpt::cli {
 struct ExportFlags {
   static constexpr const char *command = "export", *about = "Write a model in another project's format";
   std::string model, out, format = "hf", dtype = "float32";
+  bool best = false;
 };
 
 struct ImportFlags {
@@ -156,6 +158,8 @@ inline void add_flags(CLI::App& app, ExportFlags& flags) {
   }
   add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR",
            flags.model);
+  app.add_flag("--best", flags.best,
+               "Of a training run take the checkpoint with the best validation loss, not the newest");
   add_path(app, "--out", "What to write; it must not be there yet; required", "PATH", flags.out);
   const auto word = [&](const char* flag, const std::string& help, std::string& value) {
     app.add_option_function<std::string>(
@@ -195,7 +199,12 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   format.check(flags);
   exchange::expect_free(flags.out);
   const LoadedModel model = load_newest(
-      flags.model, [&](const std::filesystem::path& path) { return read_model_directory(path, expected); },
+      flags.best ? best_checkpoint(flags.model) : std::filesystem::path(flags.model),
+      [&](const std::filesystem::path& path) {
+        LoadedModel read = read_model_directory(path, expected);
+        expect_finite(path, read.config, read.weights);
+        return read;
+      },
       [&](const char* sentence) { warn(sentence + std::string("; reading the one before it")); });
   format.write(flags, model.view());
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),

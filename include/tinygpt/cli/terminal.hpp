@@ -85,6 +85,22 @@ inline std::string table_text(const std::vector<std::vector<std::string>>& rows,
   return text;
 }
 
+/// A paragraph for standard output: on a terminal broken between words, later lines two columns further in.
+inline std::string paragraph(const std::string& text) {
+  if (!on_terminal()) return text + "\n";
+  const std::size_t width = std::max<std::size_t>(terminal_width(), 20);
+  const std::size_t indent = std::min(text.find_first_not_of(' '), text.size()) + 2;
+  std::string lines, rest = text;
+  while (rest.size() > width) {
+    std::size_t at = rest.rfind(' ', width);
+    if (at == std::string::npos || at < indent) at = rest.find(' ', width);  // a longer word than there is room for
+    if (at == std::string::npos) break;
+    lines += rest.substr(0, at) + "\n";
+    rest = std::string(indent, ' ') + rest.substr(at + 1);
+  }
+  return lines + rest + "\n";
+}
+
 /// A line at the bottom of the terminal, redrawn at most ten times a second; nothing where there is no terminal.
 class ProgressBar {
  public:
@@ -106,7 +122,8 @@ class ProgressBar {
     last_ = now;
     drawn_ = true;
     const std::string left = std::string(what) + " ";
-    const std::size_t width = terminal_width() - 1, text = left.size() + right.size() + 3;
+    // Three columns stay free: the terminal's own ^C must not begin another line, which clear() would not reach.
+    const std::size_t width = std::max<std::size_t>(terminal_width(), 4) - 3, text = left.size() + right.size() + 3;
     std::string line = left;
     if (width > text + 5) {
       const std::size_t cells = std::min<std::size_t>(width - text, 40);
@@ -118,6 +135,14 @@ class ProgressBar {
     line += right;
     line.resize(std::min(line.size(), width));
     std::printf("\r%s\x1b[K", line.c_str());
+    std::fflush(stdout);
+  }
+
+  /// A text in the bar's place, at once.
+  void show(std::string_view text) {
+    if (!shown_) return;
+    drawn_ = true;
+    std::printf("\r%.*s\x1b[K", static_cast<int>(text.size()), text.data());
     std::fflush(stdout);
   }
 
