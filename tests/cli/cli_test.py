@@ -76,7 +76,7 @@ class Case(unittest.TestCase):
 
 class HelpAndInfo(Case):
     def test_help_everywhere(self):
-        for command in ([], ["info"], ["train"], ["generate"]):
+        for command in ([], ["info"], ["train"], ["generate"], ["eval"]):
             result = run(*command, "--help")
             self.assertEqual(result.returncode, 0)
             self.assertIn(b"--help", result.stdout)
@@ -135,7 +135,7 @@ class CommandLine(Case):
         self.refused(run("generate", "--zzzzzzzzzzzz"), 2, "see --help")
         self.refused(run("trian"), 2, "unknown command 'trian'", "did you mean train?")
         self.refused(run("train", "text.txt"), 2, "unexpected argument 'text.txt'")
-        self.refused(run(), 2, "info, train, generate, export or import")
+        self.refused(run(), 2, "info, train, generate, eval, export or import")
 
     def test_values_out_of_range(self):
         for flag, value in (("--temperature", "-1"), ("--temperature", "nan"), ("--temperature", "inf"), ("--top-p", "0"),
@@ -145,7 +145,7 @@ class CommandLine(Case):
         for flag, value in (("--batch-size", "0"), ("--batch-size", "1.5"), ("--batch-size", "99999999999"), ("--grad-accum-steps", "0"),
                             ("--max-iters", "0"), ("--max-iters", "many"), ("--learning-rate", "0"), ("--dropout", "1"),
                             ("--learning-rate", "1e999"), ("--beta1", "1"), ("--beta2", "-0.1"), ("--grad-clip", "-1"),
-                            ("--eval-interval", "0"), ("--eval-iters", "0"), ("--checkpoint-interval", "0"),
+                            ("--eval-interval", "-1"), ("--eval-iters", "0"), ("--patience", "-1"), ("--disk-wait", "x"), ("--checkpoint-interval", "0"),
                             ("--weight-decay", "x"), ("--warmup-iters", "-1"), ("--seed", "")):
             self.refused(run("train", "--input-file", "x", "--out", "y", flag, value), 2, flag)
 
@@ -347,7 +347,7 @@ class Training(Case):
 
         def without_rate(path):
             lines = [json.loads(line) for line in path.read_text().splitlines()]
-            return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines]
+            return [{k: v for k, v in line.items() if k not in ("tokens_per_second", "time", "elapsed")} for line in lines]
 
         self.assertEqual(without_rate(whole / "metrics.jsonl"), without_rate(parts / "metrics.jsonl"))
 
@@ -441,7 +441,7 @@ class Training(Case):
         begun = time.monotonic()
         result = self.train(self.dir / "m", "--batch-size", 1000000, check=False)
         self.refused(result, 3, "--batch-size 1000000", "is the largest that fits", "--grad-accum-steps")
-        self.assertRegex(result.stdout.decode(), r"(?m)^memory to train with --batch-size 1000000: [\d.]+ GiB: weights ")
+        self.assertRegex(result.stdout.decode(), r"(?m)^memory to train in \w+ with --batch-size 1000000: [\d.]+ GiB: weights ")
         self.assertLess(time.monotonic() - begun, 5)  # before anything was allocated
         self.assertFalse((self.dir / "m").exists())
         largest = int(re.search(r"--batch-size (\d+) is the largest", result.stderr.decode())[1])
@@ -458,7 +458,7 @@ class Training(Case):
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             self.assertEqual(process.returncode, 0)
-            told = re.search(r"(?m)^memory to train with --batch-size \d+: ([\d.]+) ([MG])iB", text)
+            told = re.search(r"(?m)^memory to train in \w+ with --batch-size \d+: ([\d.]+) ([MG])iB", text)
             predicted = float(told[1]) * {"M": 1 << 20, "G": 1 << 30}[told[2]]
             if not sanitized():  # the 4 MiB that an empty process takes are within the tolerance
                 self.assertAlmostEqual(usage.ru_maxrss * 1024 / predicted, 1, delta=0.05)
@@ -599,7 +599,7 @@ class Interruptions(Case):
             pass
         self.assertEqual(process.wait(60), 0)
         os.close(leader)
-        self.assertRegex(seen.decode(), r"\rstep \d+/100 \[#*-*\] loss \d\.\d{4}  [\d,]+ tok/s  eta \d+s")
+        self.assertRegex(seen.decode(), r"\rstep \d+/100 \[#*-*\] loss \d\.\d{4}  val \d\.\d{4}  [\d,]+ tok/s  eta \d+s")
         self.assertIn("step 100: train loss", seen.decode())
 
     def test_a_full_disk(self):
@@ -625,7 +625,7 @@ class Interruptions(Case):
             self.skipTest("mounting a small filesystem needs root")
         try:
             result = self.train(disk / "m", "--max-iters", 2, check=False)
-            self.refused(result, 1, "the disk is full", "are needed", "free some space")
+            self.refused(result, 5, "the disk is full", "are needed", "free some space")
         finally:
             subprocess.run(["umount", disk], check=True)
 
@@ -676,10 +676,16 @@ class Generating(Case):
         prompts.write_text("\n\n")
         self.refused(run("generate", "--model", self.model, "--prompts", prompts), 1, "holds no prompt")
         self.refused(run("generate", "--model", self.model, "--prompts", self.dir / "none"), 1, "none")
+        prompts.write_bytes(b"\xef\xbb\xbfthe ")  # a byte-order mark is no part of a prompt
+        self.assertEqual(self.write("--prompts", prompts, "--max-new-tokens", 30),
+                         self.write("--prompt", "the ", "--max-new-tokens", 30))
         self.refused(run("generate", "--model", self.model, "--prompts", prompts, "--prompt", "a"), 2, "--prompts")
 
     def test_beyond_the_context(self):
-        self.assertEqual(len(self.write("--prompt", "the " * 100, "--max-new-tokens", 300)), 400 + 300 + 1)
+        result = run("generate", "--model", self.model, "--prompt", "the " * 100, "--max-new-tokens", 300)
+        self.assertEqual((result.returncode, len(result.stdout)), (0, 400 + 300 + 1))
+        self.assertIn("400 tokens, and the model's context is 128: only the last 128 of them are read", result.stderr.decode())
+        self.assertEqual(result.stderr.count(b"\n"), 1)
 
     def test_one_checkpoint_can_be_named(self):
         self.assertEqual(self.write("--max-new-tokens", 9),

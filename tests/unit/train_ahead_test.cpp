@@ -37,7 +37,9 @@ class Eager final : public cli::AnyTrainer {
   StepReport report() override { return trainer_.report(); }
   int in_flight() const override { return trainer_.in_flight(); }
   int steps_ahead() const override { return ahead; }
-  double evaluate(const TokenStream& data) override { return trainer_.evaluate(data); }
+  std::optional<double> evaluate(const TokenStream& data, const std::function<bool(int)>& go_on) override {
+    return trainer_.evaluate(data, go_on);
+  }
   const TrainOptions& options() const override { return trainer_.options(); }
   std::int64_t iteration() const override { return trainer_.iteration(); }
   std::int64_t updates() const override { return trainer_.updates(); }
@@ -78,7 +80,7 @@ std::map<std::string, std::string> files_of(const std::filesystem::path& run) {
     if (!entry.is_regular_file()) continue;
     const std::string text = contents(entry.path());
     files[entry.path().lexically_relative(run)] =
-        std::regex_replace(text, std::regex("\"tokens_per_second\":[0-9.]+"), "");
+        std::regex_replace(text, std::regex("\"(tokens_per_second|time|elapsed)\":[0-9.]+"), "");
   }
   return files;
 }

@@ -14,6 +14,7 @@
 #include <tinygpt/exchange/llmc.hpp>
 #include <tinygpt/exchange/nanogpt.hpp>
 #include <tinygpt/exchange/onnx.hpp>
+#include <tinygpt/io/checkpoint.hpp>
 #include <tinygpt/io/model_directory.hpp>
 
 namespace tinygpt::cli {
@@ -21,7 +22,7 @@ namespace tinygpt::cli {
 struct ExportFlags {
   static constexpr const char *command = "export", *about = "Write a model in another project's format";
   std::string model, out, format = "hf", dtype = "float32";
-  bool cut_vocab = false;
+  bool cut_vocab = false, best = false;
 };
 
 struct ImportFlags {
@@ -164,6 +165,8 @@ inline void add_flags(CLI::App& app, ExportFlags& flags) {
   }
   add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR",
            flags.model);
+  app.add_flag("--best", flags.best,
+               "Of a training run take the checkpoint with the best validation loss, not the newest");
   add_path(app, "--out", "What to write; it must not be there yet; required", "PATH", flags.out);
   const auto word = [&](const char* flag, const std::string& help, std::string& value) {
     app.add_option_function<std::string>(
@@ -205,7 +208,12 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   format.check(flags);
   exchange::expect_free(flags.out);
   LoadedModel model = load_newest(
-      flags.model, [&](const std::filesystem::path& path) { return read_model_directory(path, expected); },
+      flags.best ? best_checkpoint(flags.model) : std::filesystem::path(flags.model),
+      [&](const std::filesystem::path& path) {
+        LoadedModel read = read_model_directory(path, expected);
+        expect_finite(path, read.config, read.weights);
+        return read;
+      },
       [&](const char* sentence) { warn(sentence + std::string("; reading the one before it")); });
   if (flags.cut_vocab && !model.tokenizer) {
     throw Error("--cut-vocab needs the tokenizer, and " + flags.model + " has none: leave it out");

@@ -9,6 +9,7 @@
 
 #include <tinygpt/cli/backend.hpp>
 #include <tinygpt/cli/model.hpp>
+#include <tinygpt/cli/process.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/io/checkpoint.hpp>
@@ -19,6 +20,7 @@ namespace tinygpt::cli {
 
 struct GenerateFlags {
   std::string model;
+  bool best = false;
   std::string prompt;   ///< empty: not given
   std::string prompts;  ///< a file of them; empty: not given
   SpecialText special = SpecialText::ordinary;  ///< of prompts
@@ -29,9 +31,18 @@ struct GenerateFlags {
   BackendFlags backend;
 };
 
+/// Which trained model a command reads.
+inline void add_model(CLI::App& app, std::string& model, bool& best) {
+  add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR", model);
+  app.add_flag("--best", best, "Of a training run take the checkpoint with the best validation loss, not the newest");
+}
+
+inline std::filesystem::path model_path(const std::string& model, bool best) {
+  return best ? best_checkpoint(model) : std::filesystem::path(model);
+}
+
 inline void add_flags(CLI::App& app, GenerateFlags& flags) {
-  add_path(app, "--model", "Directory of a model: what was --out in train, or a checkpoint; required", "DIR",
-           flags.model);
+  add_model(app, flags.model, flags.best);
   const auto set_prompt = [&](const std::string& text) {
     if (text.empty()) throw UsageError("--prompt is empty: give at least one character, or leave it out");
     flags.prompt = text;
@@ -78,10 +89,11 @@ inline void check(GenerateFlags& flags) {
   if (flags.greedy) flags.sampling.temperature = 0;
 }
 
+/// Throws where standard output cannot be written, but not where its reader has gone: that is no fault.
 inline void write_out(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw file_error("write the text to", "standard output", errno);
-  }
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  const int error = errno;
+  if (!process::reader_has_gone()) throw Error(file_error("write the text to", "standard output", error).what());
 }
 
 /// What a sample begins with: as it is shown, and as the model reads it.
@@ -136,13 +148,24 @@ class TextsInTurn {
   std::size_t turn_ = 0;
 };
 
+/// A model reads no more than its context: of a longer prompt only the end.
+inline void warn_of_cut_prompts(const Program& program, const std::vector<Beginning>& texts, int ctx) {
+  std::size_t longest = 0;
+  for (const Beginning& text : texts) longest = std::max(longest, text.tokens.size());
+  if (longest <= static_cast<std::size_t>(ctx)) return;
+  complain(program, "a prompt has " + std::to_string(longest) + " tokens, and the model's context is " +
+                        std::to_string(ctx) + ": only the last " + std::to_string(ctx) + " of them are read");
+}
+
 /// The prompts that were asked for, each as often as samples were; without any, what a text begins with.
 inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const Companions& companions,
                                          const GenerateFlags& flags) {
   std::vector<std::string> prompts{flags.prompt};
   if (!flags.prompts.empty()) {
     prompts.clear();
-    std::istringstream lines(read_small_file(flags.prompts));
+    std::string text = read_small_file(flags.prompts);
+    if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark is no part of the text
+    std::istringstream lines(std::move(text));
     for (std::string line; std::getline(lines, line);) {
       if (line.ends_with('\r')) line.pop_back();
       if (!line.empty()) prompts.push_back(line);
@@ -162,7 +185,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
   Arena<float> weights(ParamTable(model.config).arena_size());
   Companions companions;
   const Tokenizer tokenizer = load_newest(
-      flags.model,
+      model_path(flags.model, flags.best),
       [&](const std::filesystem::path& path) {
         companions = read_companions(ModelReader(path));
         return load_model(path, model.config, weights.span());
@@ -170,6 +193,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
       [&](const char* sentence) { complain(program, sentence + std::string("; reading the one before it")); });
 
   std::vector<Beginning> texts = beginnings(tokenizer, companions, flags);
+  warn_of_cut_prompts(program, texts, model.config.ctx);
   int batch = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(flags.batch_size), texts.size()));
   if (available >= 0) batch = texts_at_once(model.config, batch, available, backend.how.precision);
   SampleOptions sampling = flags.sampling;
@@ -190,7 +214,7 @@ inline Exit generate(const Program& program, const Model& model, const GenerateF
       written.push(i, bytes.empty() ? "\xFF" : bytes);
     }
     if (ends || --left[i] == 0) written.end(i);
-    return !ends;
+    return !ends && std::ferror(stdout) == 0;
   });
   return Exit::done;
 }

@@ -23,11 +23,15 @@ template <Architecture M, class E> struct OnGpu {
   }
   static std::unique_ptr<AnyTrainer> trainer(const Execution& how, const TrainOptions& options) {
     return std::make_unique<TrainerOf<M, Context, NumbersIn::foreign_memory>>(options, how.device,
-                                                                            train_workspace(how, options.batch_size));
+                                                                              train_workspace(how, options.batch_size));
   }
   static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights, Batch<> batch) {
     return std::make_unique<GeneratorOf<M, Context, NumbersIn::foreign_memory>>(
         std::move(weights), batch, how.device, gpu::generate_workspace(M::config, batch.size));
+  }
+  static std::unique_ptr<AnyEvaluator> evaluator(const Execution& how, Arena<float> weights, Batch<> batch) {
+    return std::make_unique<EvaluatorOf<M, Context, NumbersIn::foreign_memory>>(std::move(weights), batch, how.device,
+                                                                                train_workspace(how, batch.size));
   }
 };
 
@@ -42,6 +46,10 @@ template <Architecture M> const ModelOnGpu& gpu_model_of() {
                                  [](const Execution& how, Arena<float> weights, Batch<> batch) {
                                    return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
                                                                 : Single::generator(how, std::move(weights), batch);
+                                 },
+                                 [](const Execution& how, Arena<float> weights, Batch<> batch) {
+                                   return how.precision == bf16 ? Half::evaluator(how, std::move(weights), batch)
+                                                                : Single::evaluator(how, std::move(weights), batch);
                                  }},
                                 find_gpu};
   return model;

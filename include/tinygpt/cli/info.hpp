@@ -102,19 +102,20 @@ inline Exit info(const Program& program, const Model& model, const InfoFlags& fl
   const Precision precision = cpu.precision();
   const ParamTable table(config);
   const TrainOptions& defaults = program.defaults;
-  const std::string in_precision = " in " + config_text::word_of(config_text::precisions, precision);
   const int batch = defaults.batch_size;
   const auto forward = static_cast<double>(forward_flops_per_token(config, config.ctx));
+  const std::string in_precision = " in " + config_text::word_of(config_text::precisions, precision);
   std::printf("%s\n\n", type_text(config).c_str());
   const std::vector<std::vector<std::string>> rows{
       {"name", program.preset},
       {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")" +
                          (program.label.empty() ? "" : "; the documents say " + program.label)},
-      {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx}, precision)) +
-                              in_precision + " with --batch-size " + std::to_string(batch) +
+      {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx}, precision)) + in_precision +
+                              " with --batch-size " + std::to_string(batch) +
                               ": weights, gradients, AdamW's moments, activations"},
-      {"memory to generate", memory_text(generate_bytes(config, precision)) + in_precision + ": weights, activations and " +
-                                 memory_text(kv_cache_bytes(config, precision)) + " of keys and values"},
+      {"memory to generate", memory_text(generate_bytes(config, precision)) + in_precision +
+                                 ": weights, activations and " + memory_text(kv_cache_bytes(config, precision)) +
+                                 " of keys and values"},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) +
                               " to train, at the full context of " + grouped(config.ctx) + " tokens"},
       {"trained by default",

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -32,7 +33,7 @@ class AnyTrainer {
   virtual StepReport report() = 0;
   virtual int in_flight() const = 0;
   virtual int steps_ahead() const = 0;
-  virtual double evaluate(const TokenStream& data) = 0;
+  virtual std::optional<double> evaluate(const TokenStream& data, const std::function<bool(int)>& go_on) = 0;
   virtual const TrainOptions& options() const = 0;
   virtual std::int64_t iteration() const = 0;
   virtual std::int64_t updates() const = 0;
@@ -54,11 +55,19 @@ class AnyGenerator {
                         const SampleOptions& options, const std::function<bool(std::size_t, std::int32_t)>& emit) = 0;
 };
 
+/// An Evaluator of some model on some backend.
+class AnyEvaluator {
+ public:
+  virtual ~AnyEvaluator() = default;
+  virtual double loss(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets) = 0;
+};
+
 /// What a backend does with one model. Bytes are those that it takes beside the arenas.
 struct ModelOn {
   std::int64_t (*train_workspace)(const Execution&, int batch_size);
   std::unique_ptr<AnyTrainer> (*trainer)(const Execution&, const TrainOptions& options);
   std::unique_ptr<AnyGenerator> (*generator)(const Execution&, Arena<float> weights, Batch<> batch);
+  std::unique_ptr<AnyEvaluator> (*evaluator)(const Execution&, Arena<float> weights, Batch<> batch) = nullptr;
 };
 
 /// A graphics card, or why there is none to be used.

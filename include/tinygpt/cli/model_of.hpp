@@ -19,6 +19,9 @@ template <Architecture M, class E> struct OnCpu {
   static std::unique_ptr<AnyGenerator> generator(const Execution& how, Arena<float> weights, Batch<> batch) {
     return std::make_unique<GeneratorOf<M, Context, NumbersIn::host_memory>>(std::move(weights), batch, how.threads);
   }
+  static std::unique_ptr<AnyEvaluator> evaluator(const Execution& how, Arena<float> weights, Batch<> batch) {
+    return std::make_unique<EvaluatorOf<M, Context, NumbersIn::host_memory>>(std::move(weights), batch, how.threads);
+  }
 };
 
 template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
@@ -34,6 +37,10 @@ template <Architecture M> Model model_of(const ModelOnGpu* gpu = nullptr) {
                        [](const Execution& how, Arena<float> weights, Batch<> batch) {
                          return how.precision == bf16 ? Half::generator(how, std::move(weights), batch)
                                                       : Single::generator(how, std::move(weights), batch);
+                       },
+                       [](const Execution& how, Arena<float> weights, Batch<> batch) {
+                         return how.precision == bf16 ? Half::evaluator(how, std::move(weights), batch)
+                                                      : Single::evaluator(how, std::move(weights), batch);
                        }};
 #if defined(__OPTIMIZE__)
   constexpr bool optimised = true;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <tinygpt/cli/eval.hpp>
 #include <tinygpt/cli/exchange.hpp>
 #include <tinygpt/cli/flags.hpp>
 #include <tinygpt/cli/generate.hpp>
@@ -29,16 +30,20 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
   InfoFlags info_flags;
   TrainFlags train_flags;
   GenerateFlags generate_flags;
+  EvalFlags eval_flags;
   ExportFlags export_flags;
   ImportFlags import_flags;
   CLI::App& info_app = *app.add_subcommand("info", "Show the architecture: parameters, memory, FLOPs");
   CLI::App& train_app = *app.add_subcommand("train", "Train on a text file or a dataset");
   CLI::App& generate_app = *app.add_subcommand("generate", "Let a trained model write");
+  CLI::App& eval_app =
+      *app.add_subcommand("eval", "Measure a trained model on a whole text: loss, perplexity, bits per byte");
   CLI::App& export_app = *app.add_subcommand(ExportFlags::command, ExportFlags::about);
   CLI::App& import_app = *app.add_subcommand(ImportFlags::command, ImportFlags::about);
   add_flags(info_app, info_flags);
   add_flags(train_app, train_flags, program.defaults);
   add_flags(generate_app, generate_flags);
+  add_flags(eval_app, eval_flags);
   add_flags(export_app, export_flags);
   add_flags(import_app, import_flags);
 
@@ -56,11 +61,15 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
     check(generate_flags);
     return generate(program, model, generate_flags);
   }
+  if (eval_app.parsed()) {
+    check(eval_flags);
+    return eval(program, model, eval_flags);
+  }
   const auto warn = [&](const std::string& sentence) { complain(program, sentence); };
   if (export_app.parsed()) return export_model(export_flags, model.config, warn);
   if (import_app.parsed()) return import_model(import_flags, model.config);
   throw UsageError(
-      "a command is missing: write info, train, generate, export or import after the program's name, or --help");
+      "a command is missing: write info, train, generate, eval, export or import after the program's name, or --help");
 }
 
 /// Runs, and turns what goes wrong into one sentence and an exit code.

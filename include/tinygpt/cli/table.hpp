@@ -56,7 +56,19 @@ inline std::vector<std::string> wrapped(std::string_view text, std::size_t width
   return lines;
 }
 
-/// The same as one text. A line that begins with a space is kept as it is, such as a command to copy.
+/// A paragraph, which may begin with spaces: on a terminal broken between words, later lines two columns further in.
+inline std::string paragraph(std::string_view text) {
+  const auto width = text_width();
+  const std::size_t first = std::min(text.find_first_not_of(' '), text.size());
+  if (!width || first + 2 >= *width) return std::string(text) + "\n";
+  std::string all;
+  for (const auto& line : wrapped(text.substr(first), *width - first - 2)) {
+    all += std::string(all.empty() ? first : first + 2, ' ') + line + "\n";
+  }
+  return all;
+}
+
+/// A text of several lines, wrapped. A line that begins with a space is kept as it is, such as a command to copy.
 inline std::string fitted(std::string_view text) {
   const auto width = text_width();
   if (!width) return std::string(text);

@@ -97,7 +97,8 @@ class ProgressBar {
     last_ = now;
     drawn_ = true;
     const std::string left = std::string(what) + " ";
-    const std::size_t width = terminal_width() - 1, text = left.size() + right.size() + 3;
+    // Three columns stay free: the terminal's own ^C must not begin another line, which clear() would not reach.
+    const std::size_t width = std::max<std::size_t>(terminal_width(), 4) - 3, text = left.size() + right.size() + 3;
     std::string line = left;
     if (width > text + 5) {
       const std::size_t cells = std::min<std::size_t>(width - text, 40);
@@ -109,6 +110,14 @@ class ProgressBar {
     line += right;
     line.resize(std::min(line.size(), width));
     std::printf("\r%s\x1b[K", line.c_str());
+    std::fflush(stdout);
+  }
+
+  /// A text in the bar's place, at once.
+  void show(std::string_view text) {
+    if (!shown_) return;
+    drawn_ = true;
+    std::printf("\r%.*s\x1b[K", static_cast<int>(text.size()), text.data());
     std::fflush(stdout);
   }
 

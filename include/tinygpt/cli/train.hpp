@@ -5,9 +5,13 @@
 #include <optional>
 #include <string>
 
+#include <tinygpt/cli/disk_wait.hpp>
+#include <tinygpt/cli/locked_run.hpp>
 #include <tinygpt/cli/memory.hpp>
 #include <tinygpt/cli/model.hpp>
+#include <tinygpt/cli/process.hpp>
 #include <tinygpt/cli/program.hpp>
+#include <tinygpt/cli/train_announce.hpp>
 #include <tinygpt/cli/train_data.hpp>
 #include <tinygpt/cli/train_flags.hpp>
 #include <tinygpt/cli/train_report.hpp>
@@ -15,23 +19,6 @@
 #include <tinygpt/io/run_directory.hpp>
 
 namespace tinygpt::cli {
-
-/// A new run must not begin where another model lies, nor go on where none does.
-inline void check_out(const RunDirectory& run, const TrainFlags& flags) {
-  const auto& path = run.path();
-  if (std::filesystem::exists(path) && !std::filesystem::is_directory(path)) {
-    throw Error(path.string() + " is a file: give a directory with --out");
-  }
-  const auto steps = run.steps();
-  if (flags.resume && steps.empty()) {
-    throw Error("there is no checkpoint in " + path.string() + " to go on from: leave --resume out, or check --out");
-  }
-  if (!flags.resume && (!steps.empty() || std::filesystem::exists(path / "config.json"))) {
-    throw Error(path.string() + " already holds a model" +
-                (steps.empty() ? "" : " at step " + std::to_string(steps.front())) +
-                ": add --resume to go on with it, or give another directory with --out");
-  }
-}
 
 /// The command that goes on with a run.
 inline std::string resume_command(const Program& program, const TrainFlags& flags) {
@@ -51,42 +38,62 @@ class TrainingRun {
       : program_(program),
         model_(model),
         flags_(flags),
-        backend_(choose(model, flags.backend)),
-        memory_(expected_memory()),
         run_(flags.out),
-        data_(open_train_data(flags, model.config, trained_on())) {
-    run_.lock();
+        state_(first_state()),
+        backend_(choose(model, backend_flags())),
+        memory_(expected_memory()),
+        data_(open_train_data(flags, state_.eval_datasets, model.config, trained_on())) {
     if (flags.resume)
       restore();
     else
       begin();
-    run_.cut_metrics(trainer_->iteration());
+    run_->cut_metrics(trainer_->iteration());
   }
 
   Exit run() {
-    if (trainer_->iteration() >= options().max_iters) {
+    if (trainer_->iteration() >= options().max_iters && !evaluation_due()) {
       std::printf("%s has all of its %s iterations: give a larger --max-iters to go on\n",
-                  run_.step_path(trainer_->iteration()).c_str(), grouped(options().max_iters).c_str());
+                  run_->step_path(trainer_->iteration()).c_str(), grouped(options().max_iters).c_str());
       return Exit::done;
     }
-    announce();
-    Metrics metrics(run_.path() / "metrics.jsonl");
-    TrainDisplay display(options().max_iters, std::max<std::int64_t>(options().eval_interval / 5, 1), tokens_per_step(),
-                         watch());
+    if (out_of_patience()) {
+      std::printf("%s has ended early, after %s evaluations without a better one: give a larger --patience to go on\n",
+                  run_->path().c_str(), grouped(state_.without_improvement).c_str());
+      return Exit::done;
+    }
+    announce(facts());
+    const std::int64_t log_every = options().eval_interval > 0 ? options().eval_interval : state_.checkpoint_interval;
+    Session session{Metrics(run_->path() / "metrics.jsonl"),
+                    {options().max_iters, std::max<std::int64_t>(log_every / 5, 1), tokens_per_step(), watch()},
+                    {},
+                    Clock::now()};
     try {
-      return loop(metrics, display);
+      return loop(session);
     } catch (const Error& error) {
-      display.end();
-      const auto steps = run_.steps();
+      session.display.end();
+      const auto steps = run_->steps();
       if (steps.empty()) throw;
       throw Error(std::string(error.what()) + "; the run ended at step " + std::to_string(trainer_->iteration()) +
-                  ", and " + run_.step_path(steps.front()).string() + " is whole: go on from it with --resume");
+                      ", and " + run_->step_path(steps.front()).string() + " is whole: go on from it with --resume",
+                  error.system_error());
     }
   }
 
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr int most_skipped_in_a_row = 10;
+
+  /// What there is while iterations are done.
+  struct Session {
+    Metrics metrics;
+    TrainDisplay display;
+    Signals signals;
+    Clock::time_point begun;
+
+    /// The signal that asks for the end; SIGPIPE where nobody reads the output any more.
+    int ending() const { return signals.received() == 0 && process::reader_has_gone() ? SIGPIPE : signals.received(); }
+  };
+  enum class Evaluation { none, better, not_better, stopped };
 
   const TrainOptions& options() const { return trainer_->options(); }
   std::int64_t tokens_per_step() const {
@@ -99,17 +106,35 @@ class TrainingRun {
     return std::make_unique<GpuWatch>(*backend_.gpu, flops);
   }
 
-  /// The options with which the run begins or goes on. What is wrong with the checkpoints is told when they are loaded.
-  TrainOptions first_options() const {
-    if (!flags_.resume) return applied(flags_, program_.defaults);
-    if (RunDirectory(flags_.out).steps().empty()) return program_.defaults;
-    const auto options = [&](const auto& path) { return load_trainer_state(path, model_.config).options; };
-    return applied(flags_, load_newest(flags_.out, options, [](const char*) {}));
+  /// What the run begins or goes on with. What is wrong with the checkpoints is told when they are loaded.
+  TrainerState first_state() const {
+    check_out(*run_, flags_);
+    expect_room_for_checkpoint(run_->step_path(0), model_.config);
+    TrainerState state;
+    state.options = program_.defaults;
+    if (flags_.resume) {
+      const auto load = [&](const auto& path) { return load_trainer_state(path, model_.config); };
+      state = load_newest(flags_.out, load, [](const char*) {});
+    }
+    apply(flags_, state);
+    if (state.checkpoint_interval == 0) {
+      state.checkpoint_interval =
+          state.options.eval_interval > 0 ? state.options.eval_interval : program_.defaults.eval_interval;
+    }
+    return state;
   }
+
+  BackendFlags backend_flags() const {
+    BackendFlags flags = flags_.backend;
+    if (!flags.precision) flags.precision = state_.precision;
+    return flags;
+  }
+
+  std::string precision_text() const { return config_text::word_of(config_text::precisions, backend_.how.precision); }
 
   /// Says what the run will take, and refuses what does not fit, before anything is allocated.
   TrainMemory expected_memory() const {
-    const TrainOptions options = first_options();
+    const TrainOptions& options = state_.options;
     TrainMemory memory = train_memory(model_.config, Batch{options.batch_size}, Time{model_.config.ctx},
                                       backend_.how.precision, options.recompute);
     memory.workspace = backend_.model->train_workspace(backend_.how, options.batch_size);
@@ -119,9 +144,10 @@ class TrainingRun {
       if (!backend_.gpu && !error) memory.corpus = corpus_memory(static_cast<std::int64_t>(bytes));
     }
     const std::int64_t available = backend_.available();
-    std::printf("%s\n", backend_.line.c_str());
-    std::printf("memory to train with --batch-size %d: %s\n", options.batch_size, memory_sentence(memory).c_str());
-    if (available >= 0) std::printf("memory available: %s\n", memory_text(available).c_str());
+    print(backend_.line);
+    print("memory to train in " + precision_text() + " with --batch-size " + std::to_string(options.batch_size) + ": " +
+          memory_sentence(memory));
+    if (available >= 0) print("memory available: " + memory_text(available));
     std::fflush(stdout);
     check_memory(model_.config, memory, options, available, backend_.how.precision);
     return memory;
@@ -137,9 +163,7 @@ class TrainingRun {
   }
 
   void begin() {
-    state_.options = applied(flags_, program_.defaults);
-    state_.checkpoint_interval =
-        flags_.checkpoint_interval > 0 ? flags_.checkpoint_interval : state_.options.eval_interval;
+    state_.precision = backend_.how.precision;
     state_.data_bytes = data_.fingerprint.bytes;
     state_.data_crc32c = data_.fingerprint.crc32c;
     make_trainer();
@@ -152,31 +176,35 @@ class TrainingRun {
       trainer_->resume_at(0, 0, 0);
     }
     begin_windows();
-    run_.cut_metrics(-1);
   }
 
   void restore() {
     const auto load = [&](const std::filesystem::path& path) {
       state_ = load_trainer_state(path, model_.config);
       train_data::expect_same(data_.fingerprint, flags_, path, {state_.data_bytes, state_.data_crc32c});
-      state_.options = applied(flags_, state_.options);
-      if (flags_.checkpoint_interval > 0) state_.checkpoint_interval = flags_.checkpoint_interval;
+      changes_ = apply(flags_, state_);
+      const Precision before = state_.precision.value_or(backend_.how.precision);
+      state_.precision = backend_.how.precision;
+      if (before != state_.precision) {
+        changes_.push_back("precision " + precision_text() + " instead of " +
+                           config_text::word_of(config_text::precisions, before));
+      }
       make_trainer();
       companions_ = read_companions(ModelReader(path));
       load_model(path, model_.config, trainer_->weights(), trainer_->memory());
       load_moments(path, model_.config, trainer_->first_moments(), trainer_->second_moments(), trainer_->memory());
       trainer_->resume_at(state_.iteration, state_.updates, state_.skipped);
     };
-    load_newest(run_.path(), load, [&](const char* sentence) {
+    load_newest(run_->path(), load, [&](const char* sentence) {
       complain(program_, sentence + std::string("; going on from the checkpoint before it"));
     });
     begin_windows();
+    if (flags_.patience) state_.without_improvement = 0;
   }
 
   /// Draws the windows after those that have been drawn, whatever the size of the batches now is.
   void begin_windows() {
-    state_.sampling = flags_.sampling.value_or(state_.sampling);
-    first_iteration_ = trainer_->iteration();
+    first_iteration_ = last_update_ = trainer_->iteration();
     first_window_ = state_.windows_drawn;
     data_.train.sample(state_.sampling);
     data_.train.go_on_at(
@@ -185,10 +213,13 @@ class TrainingRun {
   }
 
   std::int64_t windows_per_step() const { return std::int64_t{options().batch_size} * options().grad_accum_steps; }
+  std::int64_t windows_drawn() const {
+    return first_window_ + (trainer_->iteration() - first_iteration_) * windows_per_step();
+  }
+  std::int64_t tokens_seen() const { return windows_drawn() * model_.config.ctx; }
 
   /// What the model that the run begins with knows of its data. What is damaged restore() says.
   std::optional<TrainedOn> trained_on() const {
-    check_out(run_, flags_);
     if (!flags_.init_from_model.empty()) {
       return from_initial_model([&](const std::filesystem::path& path) -> std::optional<TrainedOn> {
         const ModelReader reader(path);
@@ -203,134 +234,223 @@ class TrainingRun {
       return TrainedOn{path, load_tokenizer_of(ModelReader(path), model_.config),
                        Fingerprint{state.data_bytes, state.data_crc32c}};
     };
-    return load_newest(run_.path(), load, [](const char*) {});
+    return load_newest(run_->path(), load, [](const char*) {});
   }
 
-  void announce() const {
-    std::printf("%s\n", type_text(model_.config).c_str());
-    const std::string accumulated =
-        options().grad_accum_steps > 1 ? std::to_string(options().grad_accum_steps) + " times " : "";
-    std::printf("  %s parameters; %s%d x %d tokens a step, with %s; %s of memory\n",
-                grouped(ParamTable(model_.config).param_count()).c_str(), accumulated.c_str(), options().batch_size,
-                model_.config.ctx, backend_.place.c_str(), memory_text(memory_.total()).c_str());
-    std::printf("  %s\n", printable(data_.description).c_str());
-    const std::int64_t windows = data_.train.windows(model_.config.ctx);
-    const std::int64_t steps = (windows + windows_per_step() - 1) / windows_per_step();
-    const std::string each = grouped(steps) + (steps == 1 ? " iteration" : " iterations");
-    std::printf(state_.sampling == Sampling::epoch
-                    ? "  every window once an epoch: %s windows of %d tokens in %s\n"
-                    : "  windows at random places: as much as all the data is %s windows of %d tokens, %s\n",
-                grouped(windows).c_str(), model_.config.ctx, each.c_str());
-    std::printf("  iterations %s to %s, learning rate %g to %g, seed %llu; checkpoints in %s\n\n",
-                grouped(trainer_->iteration() + 1).c_str(), grouped(options().max_iters).c_str(),
-                options().learning_rate, options().min_learning_rate, static_cast<unsigned long long>(options().seed),
-                run_.path().c_str());
-    std::fflush(stdout);
+  TrainFacts facts() const {
+    return {program_.preset, model_.config,    data_,        state_,  trainer_->iteration(), backend_.place,
+            memory_.total(), precision_text(), run_->path(), changes_};
   }
 
-  Exit loop(Metrics& metrics, TrainDisplay& display) {
-    const Signals signals;
-    const auto begun = Clock::now();
-    if (trainer_->iteration() == 0) evaluate(metrics, display);
+  Exit loop(Session& s) {
     for (;;) {
+      if (const auto ended = between_iterations(s)) return *ended;
       const auto step_begun = Clock::now();
-      submit(signals);
+      submit(s);
       const StepReport report = trainer_->report();
       const double seconds = std::chrono::duration<double>(Clock::now() - step_begun).count();
-      const auto rate = display.step(report, seconds);
-      metrics.step(report, rate.tokens_per_second, rate.gpu);
-      if (report.skipped) {
-        display.say("step " + std::to_string(report.iteration) +
-                    ": the loss or its gradient is not finite: step skipped");
-        if (trainer_->skipped_in_a_row() >= most_skipped_in_a_row) return stop_not_finite(display);
+      const auto rate = s.display.step(report, seconds);
+      s.metrics.step(report, tokens_seen(), rate.tokens_per_second, rate.gpu);
+      write_metrics(s);
+      if (!report.skipped) {
+        last_update_ = report.iteration;
+        continue;
       }
-      const std::int64_t done = trainer_->iteration();
-      const bool last = done >= options().max_iters, stopped = signals.received() != 0 && trainer_->in_flight() == 0;
-      if (last || done % options().eval_interval == 0) evaluate(metrics, display);
-      if (last || stopped || done % state_.checkpoint_interval == 0) save();
-      if (last || stopped) {
-        display.end();
-        return last ? finished(std::chrono::duration<double>(Clock::now() - begun).count())
-                    : interrupted(signals.received());
+      s.display.say("step " + std::to_string(report.iteration) +
+                    ": the loss or its gradient is not finite: step skipped");
+      if (trainer_->skipped_in_a_row() >= most_skipped_in_a_row) {
+        return not_finite(s, "the loss was not finite " + std::to_string(most_skipped_in_a_row) +
+                                 " times in a row, at step " + std::to_string(trainer_->iteration()));
       }
     }
   }
 
   /// The next step, and as many ahead of it as the backend likes: none beyond an iteration that the host has something
   /// to do after, and none once a signal has come.
-  void submit(const Signals& signals) {
+  void submit(const Session& s) {
     const int most = 1 + trainer_->steps_ahead();
     while (trainer_->in_flight() < most) {
       const std::int64_t before = trainer_->iteration() + trainer_->in_flight();
-      const bool waits = before >= options().max_iters || before % options().eval_interval == 0 ||
-                         before % state_.checkpoint_interval == 0 || signals.received() != 0;
+      const bool waits = before >= options().max_iters || is_multiple(before, options().eval_interval) ||
+                         is_multiple(before, state_.checkpoint_interval) || save_due_ || s.ending() != 0;
       if (trainer_->in_flight() > 0 && waits) return;
       trainer_->submit(data_.train);
     }
   }
 
-  void evaluate(Metrics& metrics, TrainDisplay& display) {
-    Losses losses{trainer_->evaluate(data_.train), trainer_->evaluate(data_.validation), {}};
-    for (const auto& [name, stream] : data_.others) losses.others.emplace_back(name, trainer_->evaluate(stream));
-    display.evaluation(trainer_->iteration(), losses);
-    metrics.evaluation(trainer_->iteration(), losses);
-    if (!std::isfinite(losses.validation)) return;
-    state_.last_validation_loss = losses.validation;
-    state_.best_validation_loss = std::min(losses.validation, state_.best_validation_loss.value_or(losses.validation));
+  static bool is_multiple(std::int64_t n, std::int64_t interval) { return interval > 0 && n % interval == 0; }
+
+  /// Evaluates, saves and ends, where it is time to.
+  std::optional<Exit> between_iterations(Session& s) {
+    if (trainer_->in_flight() > 0) return std::nullopt;
+    const std::int64_t done = trainer_->iteration();
+    const Evaluation found = evaluation_due() ? evaluate(s) : Evaluation::none;
+    const bool last = (done >= options().max_iters || out_of_patience()) && found != Evaluation::stopped;
+    // A step that was skipped is no place to end at: it may be the beginning of the end, and the next one shows it.
+    const bool skipped = trainer_->skipped_in_a_row() > 0;
+    const int signal = skipped ? 0 : s.ending();
+    save_due_ |= last || signal != 0 || found == Evaluation::better ||
+                 (done > first_iteration_ && is_multiple(done, state_.checkpoint_interval));
+    if (save_due_ && !skipped) save(s);
+    if (!last && signal == 0) return std::nullopt;
+    const bool saved = saved_ == done;
+    if (!saved)
+      return not_finite(s, "the run ended at step " + std::to_string(done) + " with a loss that is not finite");
+    s.display.end();
+    return last ? finished(s) : interrupted(signal);
   }
 
-  void save() {
+  bool evaluation_due() const {
+    const std::int64_t done = trainer_->iteration();
+    return state_.last_evaluation != done &&
+           (done >= options().max_iters || is_multiple(done, options().eval_interval));
+  }
+
+  bool out_of_patience() const { return state_.patience > 0 && state_.without_improvement >= state_.patience; }
+
+  Evaluation evaluate(Session& s) {
+    const auto parts = static_cast<std::int64_t>(2 + data_.others.size());
+    std::int64_t before = 0;
+    bool stopped = false;
+    const auto loss_of = [&](const TokenStream& data) {
+      const auto go_on = [&](int done) {
+        s.display.evaluating(before + done, parts * options().eval_iters);
+        return s.ending() == 0;
+      };
+      const auto loss = stopped ? std::nullopt : trainer_->evaluate(data, go_on);
+      stopped |= !loss;
+      before += options().eval_iters;
+      return loss.value_or(0);
+    };
+    Losses losses{loss_of(data_.train), loss_of(data_.validation), {}};
+    for (const auto& [name, stream] : data_.others) losses.others.emplace_back(name, loss_of(stream));
+    if (stopped) return Evaluation::stopped;
+
+    const std::int64_t done = trainer_->iteration();
+    const bool finite = std::isfinite(losses.validation);
+    const bool better = done > 0 && finite && (!state_.best_step || losses.validation < *state_.best_validation_loss);
+    state_.last_evaluation = done;
+    not_finite_at_ = finite ? -1 : done;
+    if (finite) state_.last_validation_loss = losses.validation;
+    if (better) state_.best_validation_loss = losses.validation, state_.best_step = done;
+    state_.without_improvement = better || done == 0 ? 0 : state_.without_improvement + 1;
+    s.display.evaluation(done, losses, state_.best_validation_loss);
+    s.metrics.evaluation(done, tokens_seen(), losses);
+    write_metrics(s);
+    return better ? Evaluation::better : Evaluation::not_better;
+  }
+
+  void write_metrics(Session& s) {
+    with_disk(s, [&] { s.metrics.write(); });
+  }
+
+  template <class Write> void with_disk(Session& s, Write&& write) {
+    with_room(
+        flags_.disk_wait, s.signals, [&](const std::string& text) { s.display.say(text); }, write);
+  }
+
+  /// Writes a checkpoint, but not of what is not finite: that would push out the good ones.
+  void save(Session& s) {
+    save_due_ = false;
     state_.iteration = trainer_->iteration();
+    const CheckpointView arenas{trainer_->weights(), trainer_->first_moments(), trainer_->second_moments(),
+                                trainer_->memory()};
+    const std::string step = "step " + std::to_string(state_.iteration);
+    s.display.doing("saving " + step);
+    const std::string tensor = first_not_finite(model_.config, arenas);
+    if (!tensor.empty() || not_finite_at_ == state_.iteration) {
+      s.display.say(step + (tensor.empty() ? ": the validation loss" : ": tensor " + tensor) +
+                    " is not finite: no checkpoint is saved");
+      return;
+    }
     state_.updates = trainer_->updates();
     state_.skipped = trainer_->skipped();
-    state_.windows_drawn = first_window_ + (state_.iteration - first_iteration_) * windows_per_step();
-    save_checkpoint(run_.step_path(state_.iteration), program_.preset, model_.config, data_.tokenizer,
-                    {trainer_->weights(), trainer_->first_moments(), trainer_->second_moments(), trainer_->memory()},
-                    state_, companions_);
-    run_.prune(2);
+    state_.windows_drawn = windows_drawn();
+    with_disk(s, [&] {
+      save_checkpoint(run_->step_path(state_.iteration), program_.preset, model_.config, data_.tokenizer, arenas,
+                      state_, companions_);
+    });
+    saved_ = state_.iteration;
+    run_->prune(2, state_.iteration, state_.best_step);
   }
 
-  Exit finished(double seconds) const {
-    const double loss = state_.last_validation_loss.value_or(0);
-    std::printf("\ndone in %s: validation loss %.4f nats per token; the model is in %s\n",
-                duration_text(seconds).c_str(), loss, run_.path().c_str());
+  Exit finished(const Session& s) const {
+    const double seconds = std::chrono::duration<double>(Clock::now() - s.begun).count();
+    const bool early = trainer_->iteration() < options().max_iters;
+    std::printf("\n%s %s: validation loss %.4f nats per token; the model is in %s\n",
+                early ? "ended early after" : "done in", duration_text(seconds).c_str(),
+                state_.last_validation_loss.value_or(0), run_->path().c_str());
+    if (early) {
+      print("at step " + grouped(trainer_->iteration()) + " there were " + grouped(state_.without_improvement) +
+            " evaluations without a better validation loss (--patience)");
+    }
     if (trainer_->skipped() > 0) {
       std::printf("%lld iterations were skipped because their loss was not finite\n",
                   static_cast<long long>(trainer_->skipped()));
     }
+    std::string model = shell_quoted(flags_.out);
+    if (state_.best_step) {
+      const bool newest = *state_.best_step == trainer_->iteration();
+      std::printf("best validation loss %.4f at step %lld: %s\n", *state_.best_validation_loss,
+                  static_cast<long long>(*state_.best_step),
+                  printable(run_->step_path(*state_.best_step).string()).c_str());
+      if (!newest) model += " --best";
+    }
     const std::string prompt = data_.beginning.empty() ? "" : " --prompt " + shell_quoted(data_.beginning);
-    std::printf("let it write: %s generate --model %s%s\n", shell_quoted(program_.command).c_str(),
-                shell_quoted(flags_.out).c_str(), prompt.c_str());
+    std::printf("let it write: %s generate --model %s%s\n", shell_quoted(program_.command).c_str(), model.c_str(),
+                prompt.c_str());
     return Exit::done;
   }
 
   Exit interrupted(int signal) const {
-    std::printf("\nstopped at step %s; saved %s; go on with\n  %s\n", grouped(trainer_->iteration()).c_str(),
-                run_.step_path(trainer_->iteration()).c_str(), resume_command(program_, flags_).c_str());
+    const std::string saved = "stopped at step " + grouped(trainer_->iteration()) + "; saved " +
+                              printable(run_->step_path(trainer_->iteration()).string());
+    if (signal == SIGPIPE) {
+      complain(program_,
+               "nobody reads the output any more: " + saved + "; go on with " + resume_command(program_, flags_));
+    } else {
+      std::printf("\n%s; go on with\n  %s\n", saved.c_str(), resume_command(program_, flags_).c_str());
+    }
     return static_cast<Exit>(128 + signal);
   }
 
-  Exit stop_not_finite(TrainDisplay& display) const {
-    display.end();
-    const auto steps = run_.steps();
-    complain(program_, "the loss was not finite " + std::to_string(most_skipped_in_a_row) +
-                           " times in a row, at step " + std::to_string(trainer_->iteration()) +
-                           ": lower --learning-rate and " +
-                           (steps.empty() ? "begin again, as there is no checkpoint yet"
-                                          : "go on from " + run_.step_path(steps.front()).string() + " with --resume"));
+  /// The end of a run whose loss is not finite. Where no step has changed the weights since the newest checkpoint, they
+  /// are those that gave such losses: it gets another name, so that --resume takes the one before it.
+  Exit not_finite(Session& s, const std::string& what) const {
+    s.display.end();
+    std::string sentence = what + ": lower --learning-rate and ";
+    auto steps = run_->steps();
+    if (steps.size() > 1 && steps.front() >= last_update_) {
+      const auto bad = run_->step_path(steps.front()), aside = std::filesystem::path(bad).concat("-not-finite");
+      std::error_code error;
+      std::filesystem::rename(bad, aside, error);
+      if (!error) {
+        steps.erase(steps.begin());
+        sentence = what + ", with the weights of " + bad.string() + ", which is now " + aside.filename().string() +
+                   ": lower --learning-rate and ";
+      }
+    }
+    complain(program_, sentence + (steps.empty() ? "begin again with another --out, as there is no checkpoint yet"
+                                                 : "go on from " + run_->step_path(steps.front()).string() +
+                                                       ", the last good one, with --resume"));
     return Exit::not_finite;
   }
 
   const Program& program_;
   const Model& model_;
   const TrainFlags& flags_;
+  LockedRun run_;
+  TrainerState state_;
   Chosen backend_;
   TrainMemory memory_;
-  RunDirectory run_;
   TrainData data_;
-  Companions companions_;  ///< of the model that the run began with
+  Companions companions_;                                ///< of the model that the run began with
+  std::vector<std::string> changes_;                     ///< of what the run was told before
   std::int64_t first_iteration_ = 0, first_window_ = 0;  ///< with which this part of the run began
-  TrainerState state_;
+  std::int64_t last_update_ = 0;                         ///< the iteration that last changed the weights
+  std::int64_t saved_ = -1;                              ///< the iteration of the last checkpoint of this part
+  std::int64_t not_finite_at_ = -1;                      ///< the iteration whose validation loss was not finite
+  bool save_due_ = false;
   std::unique_ptr<AnyTrainer> trainer_;
 };
 

@@ -1,6 +1,7 @@
 // The data of a training run: a text file or a directory of shards becomes a tokenizer and streams of tokens.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -68,6 +69,14 @@ inline std::optional<Tokenizer> said_tokenizer(const TrainFlags& flags, const st
   return tokenizer;
 }
 
+/// The first word of a text, as something to begin a text with, and the space after it; of a long one some characters.
+inline std::string first_word(const std::string& text) {
+  constexpr std::size_t most = 24;
+  std::size_t end = std::min({text.find_first_of(" \n"), text.size(), most});
+  while (end < text.size() && end > 0 && (text[end] & 0xC0) == 0x80) --end;  // a character stays whole
+  return text.substr(0, end < text.size() && text[end] == ' ' ? end + 1 : end);
+}
+
 inline TrainData of_text(const TrainFlags& flags, const Config& config, const std::optional<TrainedOn>& before) {
   const std::string text = read_text_file(flags.input_file);
   const Split split = split_text(text, config.ctx, flags.input_file);
@@ -96,7 +105,7 @@ inline TrainData of_text(const TrainFlags& flags, const Config& config, const st
           fingerprint,
           flags.input_file + ": " + bytes(text) + " bytes, " + kind + "; " + bytes(split.train) + " to train on, " +
               bytes(split.validation) + " to validate with",
-          text.substr(0, text.find_first_of(" \n")) + " "};
+          first_word(text)};
 }
 
 /// The tokenizer that a dataset was made with: its own, or the one that --tokenizer names.
@@ -124,7 +133,8 @@ inline Tokenizer tokenizer_of(const Dataset& dataset, const TrainFlags& flags, c
   }
   if (tokenizer) return *tokenizer;
   if (before) return before->tokenizer;
-  if (std::filesystem::exists(directory / "tokenizer.json")) return load_tokenizer(directory / "tokenizer.json");
+  std::error_code error;
+  if (std::filesystem::exists(directory / "tokenizer.json", error)) return load_tokenizer(directory / "tokenizer.json");
   throw Error(directory.string() +
               " has no tokenizer, without which the model could write no text: give the one that the tokens were made "
               "with, --tokenizer PATH, such as a directory with GPT-2's vocab.json and merges.txt");
@@ -166,26 +176,34 @@ inline TrainData of_dataset(const TrainFlags& flags, const Config& config, const
   return {tokenizer, std::move(train), std::move(validation), fingerprint, std::move(description), ""};
 }
 
-/// The validation data of another dataset, or all of one that has no such part.
-inline TokenStream of_eval_dataset(const EvalDataset& said, const Config& config, const Tokenizer& tokenizer) {
-  const Dataset dataset = read_dataset(said.directory);
+/// A dataset that is only evaluated, which must have the tokens of this tokenizer.
+inline Dataset dataset_to_evaluate(const std::string& directory, const Tokenizer& tokenizer) {
+  Dataset dataset = read_dataset(directory);
   if (dataset.tokenizer_hash && *dataset.tokenizer_hash != hash_text(tokenizer.hash())) {
-    throw Error(said.directory +
-                " was prepared with another tokenizer than the data that are trained on: prepare both " +
+    throw Error(directory + " was prepared with another tokenizer than the data that are trained on: prepare both " +
                 "with the same --tokenizer");
   }
-  const bool all = dataset.validation.shards.empty();
-  return opened(dataset, all ? dataset.train : dataset.validation, "validate with", config, tokenizer).first;
+  return dataset;
+}
+
+/// What of a dataset is for validation, or all of one that has no such part.
+inline const DatasetSplit& validation_of(const Dataset& dataset) {
+  return dataset.validation.shards.empty() ? dataset.train : dataset.validation;
+}
+
+inline TokenStream of_eval_dataset(const EvalDataset& said, const Config& config, const Tokenizer& tokenizer) {
+  const Dataset dataset = dataset_to_evaluate(said.directory, tokenizer);
+  return opened(dataset, validation_of(dataset), "validate with", config, tokenizer).first;
 }
 
 }  // namespace train_data
 
 /// Opens and checks everything that a run reads. `before` is what its checkpoint says, where it goes on from one.
-inline TrainData open_train_data(const TrainFlags& flags, const Config& config,
-                                 const std::optional<TrainedOn>& before) {
+inline TrainData open_train_data(const TrainFlags& flags, const std::vector<EvalDataset>& eval_datasets,
+                                 const Config& config, const std::optional<TrainedOn>& before) {
   auto data = flags.input_file.empty() ? train_data::of_dataset(flags, config, before)
                                        : train_data::of_text(flags, config, before);
-  for (const auto& said : flags.eval_datasets) {
+  for (const auto& said : eval_datasets) {
     data.others.emplace_back(said.name, train_data::of_eval_dataset(said, config, data.tokenizer));
   }
   return data;

@@ -1,6 +1,8 @@
 // The flags of train.
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <functional>
 #include <optional>
 #include <string>
@@ -12,18 +14,16 @@
 
 namespace tinygpt::cli {
 
-/// More data to validate with: what they are called, and their directory.
-struct EvalDataset {
-  std::string name, directory;
-};
-
 struct TrainFlags {
   std::string input_file, dataset_dir, tokenizer, init_from_model, out;
   std::vector<EvalDataset> eval_datasets;
+  bool eval_datasets_given = false;
   std::optional<Sampling> sampling;
   bool resume = false;
   BackendFlags backend;
   std::int64_t checkpoint_interval = 0;  ///< 0: not given
+  std::optional<std::int64_t> patience;
+  double disk_wait = 10;  ///< minutes
   bool min_learning_rate_given = false;
   /// What the user said about the options, to be applied to the defaults or to those of a checkpoint.
   std::vector<std::function<void(TrainOptions&)>> said;
@@ -58,9 +58,12 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   app.add_option_function<std::vector<std::string>>(
          "--eval-dataset-dir",
          [&flags](const std::vector<std::string>& texts) {
-           for (const auto& text : texts) flags.eval_datasets.push_back(parse_eval_dataset(text));
+           flags.eval_datasets_given = true;
+           for (const auto& text : texts) {
+             if (text != "none") flags.eval_datasets.push_back(parse_eval_dataset(text));
+           }
          },
-         "More tokens to validate with, and a name for their loss; repeatable")
+         "More tokens to validate with, and a name for their loss; repeatable; none to resume without those of before")
       ->type_name("NAME:DIR")
       ->allow_extra_args(false);
   add_path(app, "--tokenizer",
@@ -78,8 +81,12 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
            "Begin with the weights and the tokenizer of this model, as a new run: a directory of this architecture, of "
            "tinygpt or of Hugging Face transformers",
            "DIR", flags.init_from_model);
-  add_path(app, "--out", "Directory for metrics.jsonl and the two newest checkpoints; required", "DIR", flags.out);
-  app.add_flag("--resume", flags.resume, "Resume from the newest checkpoint in --out, with its options");
+  add_path(app, "--out", "Directory for metrics.jsonl, the two newest checkpoints and the best; required", "DIR",
+           flags.out);
+  app.add_flag(
+      "--resume", flags.resume,
+      "Resume from the newest checkpoint in --out, with its options where no others are given; those of this "
+      "machine (--backend, --device, --threads, --disk-wait) and the data are given again");
   group(app, "Batches");
   option("--max-iters", &TrainOptions::max_iters, positive, "Iterations in all", std::to_string(defaults.max_iters));
   option("--batch-size", &TrainOptions::batch_size, positive_int, "Sequences per iteration, each one context long",
@@ -113,18 +120,25 @@ inline void add_flags(CLI::App& app, TrainFlags& flags, const TrainOptions& defa
   option("--dropout", &TrainOptions::dropout, below_one, "Probability with which an activation is dropped",
          shown(defaults.dropout));
   group(app, "Evaluation and checkpoints");
-  option("--eval-interval", &TrainOptions::eval_interval, positive, "Iterations between evaluations",
-         std::to_string(defaults.eval_interval));
+  option("--eval-interval", &TrainOptions::eval_interval, zero_or_more,
+         "Iterations between evaluations; 0 for one at the end only", std::to_string(defaults.eval_interval));
   option("--eval-iters", &TrainOptions::eval_iters, positive_int, "Batches per evaluation, of each part of the data",
          std::to_string(defaults.eval_iters));
   add_number<std::int64_t>(app, "--checkpoint-interval", "Iterations between checkpoints", "--eval-interval", positive,
                            [&](std::int64_t n) { flags.checkpoint_interval = n; });
+  add_number<std::int64_t>(app, "--patience",
+                           "End after this many evaluations in a row without a better validation loss; 0 for never",
+                           "0", zero_or_more, [&](std::int64_t n) { flags.patience = n; });
   group(app, "Machine");
+  add_number<double>(app, "--disk-wait", "Minutes to wait for room where the disk is full, before the run ends", "10",
+                     not_negative, [&](double minutes) { flags.disk_wait = minutes; });
   option("--seed", &TrainOptions::seed, any_seed, "Which random numbers to draw: weights, batches, dropout",
          std::to_string(defaults.seed));
   add_flags(app, flags.backend);
   app.footer(
-      "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once.\n"
+      "Ctrl-C finishes the iteration, saves a checkpoint and says how to resume; a second one ends at once. So do\n"
+      "SIGTERM, a terminal that closes, and a reader of the output that has gone (train | head).\n"
+      "A checkpoint is saved at every best evaluation, and never with numbers that are not finite.\n"
       "An iteration whose loss or gradient is not finite changes nothing; ten in a row end the run with exit code 4.");
 }
 
@@ -140,6 +154,51 @@ inline TrainOptions applied(const TrainFlags& flags, TrainOptions options) {
                      "), not " + shown(options.min_learning_rate) + ": lower it");
   }
   return options;
+}
+
+namespace train_flags {
+
+inline std::string text_of(double value) { return shown(value); }
+template <std::integral N> std::string text_of(N value) { return std::to_string(value); }
+inline std::string text_of(Recompute value) { return config_text::word_of(config_text::recomputes, value); }
+inline std::string text_of(Sampling value) { return config_text::word_of(trainer_state::samplings, value); }
+inline std::string text_of(const std::vector<EvalDataset>& datasets) {
+  std::string text;
+  for (const auto& [name, directory] : datasets) text += (text.empty() ? "" : ", ") + name + ":" + directory;
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace train_flags
+
+/// Puts what was said on top of what a run keeps, and says what that changes: "learning rate 0.001 instead of 0.0003".
+inline std::vector<std::string> apply(const TrainFlags& flags, TrainerState& state) {
+  const TrainerState before = state;
+  state.options = applied(flags, state.options);
+  if (flags.checkpoint_interval > 0) state.checkpoint_interval = flags.checkpoint_interval;
+  state.patience = flags.patience.value_or(state.patience);
+  state.sampling = flags.sampling.value_or(state.sampling);
+  if (flags.eval_datasets_given) state.eval_datasets = flags.eval_datasets;
+
+  std::vector<std::string> changes;
+  const auto compare = [&](std::string name, const auto& now, const auto& then, const char* remark = "") {
+    if (now == then) return;
+    std::replace(name.begin(), name.end(), '_', ' ');
+    changes.push_back(name + " " + train_flags::text_of(now) + " instead of " + train_flags::text_of(then) + remark);
+  };
+  trainer_state::for_each_option(state.options, [&](const char* name, const auto& now) {
+    const bool follows = std::string_view(name) == "min_learning_rate" && !flags.min_learning_rate_given;
+    trainer_state::for_each_option(before.options, [&](const char* other, const auto& then) {
+      if constexpr (std::is_same_v<decltype(now), decltype(then)>) {
+        if (std::string_view(name) == other) compare(name, now, then, follows ? " (a tenth of the learning rate)" : "");
+      }
+    });
+  });
+  compare("recompute", state.options.recompute, before.options.recompute);
+  compare("checkpoint_interval", state.checkpoint_interval, before.checkpoint_interval);
+  compare("patience", state.patience, before.patience);
+  compare("sampling", state.sampling, before.sampling);
+  compare("evaluation datasets", state.eval_datasets, before.eval_datasets);
+  return changes;
 }
 
 inline void check(const TrainFlags& flags, const TrainOptions& defaults) {

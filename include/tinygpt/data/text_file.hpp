@@ -56,9 +56,12 @@ inline Split split_text(std::string_view text, int ctx, const std::filesystem::p
   const Split split{text.substr(0, at), text.substr(at)};
   const auto least = static_cast<std::size_t>(ctx) + 1;
   if (split.train.size() < least || split.validation.size() < least) {
+    // Characters of several bytes may move the cut by up to three.
+    const bool one_byte_each = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
     throw Error(path.string() + " is too short: its last 10 %, " + std::to_string(split.validation.size()) +
                 " bytes, must hold one context of " + std::to_string(ctx) +
-                " tokens and the one that follows: give at least " + std::to_string(10 * (least + 3)) + " bytes");
+                " tokens and the one that follows: give at least " +
+                std::to_string(10 * (one_byte_each ? least : least + 3)) + " bytes");
   }
   return split;
 }

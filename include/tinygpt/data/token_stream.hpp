@@ -53,6 +53,14 @@ class TokenStream {
   /// Says that training batch `number` begins with window `window`, and goes on from there; a run begins at {1, 0}.
   void go_on_at(std::uint64_t number, std::uint64_t window) { first_number_ = number, first_window_ = window; }
 
+  /// Tokens of each shard; of tokens in memory, one. A window lies within one.
+  std::vector<std::int64_t> lengths() const {
+    if (shards_.empty()) return {static_cast<std::int64_t>(tokens_.size())};
+    std::vector<std::int64_t> lengths;
+    for (const auto& shard : shards_) lengths.push_back(shard.size());
+    return lengths;
+  }
+
   /// Where a window begins.
   struct Place {
     std::size_t shard = 0;
@@ -84,6 +92,21 @@ class TokenStream {
     }
   }
 
+  /// Copies the tokens from `from` on, which must lie within its shard.
+  void read(Place from, std::span<std::int32_t> to) const {
+    if (shards_.empty()) {
+      std::copy_n(tokens_.begin() + static_cast<std::ptrdiff_t>(from.token), to.size(), to.begin());
+      return;
+    }
+    const TokenShard& shard = shards_[from.shard];
+    if (const std::int32_t largest = shard.read(from.token, to); largest >= vocab_) {
+      throw DamagedFile(
+          shard.path().string() + " has changed since it was checked: at byte " +
+          std::to_string(shard.offset(from.token)) + " or soon after is an id of " + std::to_string(largest) +
+          ": leave files alone that are being trained on, and go on with the ones that the run began with");
+    }
+  }
+
  private:
   /// The corpus cut for one length of window: for each shard the count of windows, and of tokens at which one may
   /// begin, in it and before it.
@@ -105,20 +128,6 @@ class TokenStream {
     const auto n = static_cast<std::uint64_t>(cut.windows);
     return in_order(cut.windows_to, static_cast<std::int64_t>(Permutation(n, seed, purpose, window / n)(window % n)),
                     time);
-  }
-
-  void read(Place from, std::span<std::int32_t> to) const {
-    if (shards_.empty()) {
-      std::copy_n(tokens_.begin() + static_cast<std::ptrdiff_t>(from.token), to.size(), to.begin());
-      return;
-    }
-    const TokenShard& shard = shards_[from.shard];
-    if (const std::int32_t largest = shard.read(from.token, to); largest >= vocab_) {
-      throw DamagedFile(
-          shard.path().string() + " has changed since it was checked: at byte " +
-          std::to_string(shard.offset(from.token)) + " or soon after is an id of " + std::to_string(largest) +
-          ": leave files alone that are being trained on, and go on with the ones that the run began with");
-    }
   }
 
   void expect_windows(const Layout& cut, int time) const {

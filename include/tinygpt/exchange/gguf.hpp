@@ -17,7 +17,7 @@
 #include <tinygpt/exchange/gguf_tokenizer.hpp>
 #include <tinygpt/exchange/quantize.hpp>
 #include <tinygpt/io/atomic_file.hpp>
-#include <tinygpt/io/finite.hpp>
+#include <tinygpt/io/representable.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/ops/backend.hpp>
 

@@ -14,7 +14,7 @@
 #include <tinygpt/data/token_shard.hpp>
 #include <tinygpt/io/atomic_file.hpp>
 #include <tinygpt/io/json.hpp>
-#include <tinygpt/io/finite.hpp>
+#include <tinygpt/io/representable.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/size_check.hpp>
 #include <tinygpt/io/tensor_map.hpp>
@@ -178,7 +178,7 @@ inline void write_llmc(const std::filesystem::path& file, const ModelView& model
   if (const std::string why = llmc::why_not(c); !why.empty()) refuse(why, "export it as hf or onnx");
   if (type == StoredType::float16) refuse("it has no float16", "use float32 or bf16");
 
-  expect_finite(c, model.weights, type);
+  expect_representable(c, model.weights, type);
   const std::int32_t version = type == StoredType::float32 ? llmc::float32_version : llmc::bfloat16_version;
   const llmc::Header header{llmc::model_magic, version,       c.ctx,  c.vocab,
                             c.layers,          c.query_heads, c.embd, llmc::padded(c.vocab)};

@@ -8,7 +8,7 @@
 
 #include <tinygpt/config/words.hpp>
 #include <tinygpt/exchange/onnx_graph.hpp>
-#include <tinygpt/io/finite.hpp>
+#include <tinygpt/io/representable.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_map.hpp>
 
@@ -318,7 +318,7 @@ class ModelGraph {
 /// model. Throws Error where a weight is not finite or beyond its type, or the disk does not take it.
 inline void write_onnx(const std::filesystem::path& file, const ModelView& model, OnnxCache cache,
                        const OnnxOptions& options = {}) {
-  expect_finite(model.config, model.weights, options.weights);
+  expect_representable(model.config, model.weights, options.weights);
   onnx::ModelGraph(model, cache, options.weights).graph().write(file, options.most_inside);
 }
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include <tinygpt/error.hpp>
 #include <tinygpt/ops/random.hpp>
 
 namespace tinygpt {
@@ -18,7 +19,7 @@ struct SampleOptions {
   int top_k = 0;             ///< keep only this many likeliest tokens; 0 keeps all
   double top_p = 1.0;        ///< keep the fewest likeliest tokens whose probabilities reach this sum; 1 keeps all
   std::uint64_t seed = 1337;
-  int vocab = 0;             ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
+  int vocab = 0;  ///< ids from this one on are never taken: a corpus may use fewer than the model has; 0: all
 };
 
 /// Where the largest number is, the first of equal ones. NaN is never the largest; 0 where there is nothing else.
@@ -47,6 +48,21 @@ template <class E> std::size_t likeliest(std::span<const E> logits) {
   return 0;
 }
 
+/// Throws Error where a logit is NaN or infinite upwards, or all are infinite downwards: no token is likelier than
+/// others.
+template <class E> void expect_logits(std::span<const E> logits) {
+  bool usable = true, any = false;
+  for (const E x : logits) {
+    const auto logit = static_cast<float>(x);
+    usable &= logit <= std::numeric_limits<float>::max();
+    any |= logit >= std::numeric_limits<float>::lowest();
+  }
+  if (usable && any) return;
+  throw Error(
+      "the model's logits are not finite (NaN or infinite), so that no token can be chosen: its weights are damaged or "
+      "too large, so use another checkpoint");
+}
+
 /// Temperature, then top-k, then top-p, then one draw. Equal logits rank by token id.
 /// Sources: Fan, Lewis, Dauphin 2018 (arXiv:1805.04833); Holtzman et al. 2020 (arXiv:1904.09751).
 class Sampler {
@@ -56,12 +72,14 @@ class Sampler {
         size_(static_cast<std::size_t>(options.vocab > 0 ? std::min(options.vocab, vocab) : vocab)),
         weights_(size_) {}
 
-  /// The token of draw number `draw` of a sequence, which draws with the seed + `sequence`.
+  /// The token of draw number `draw` of a sequence, which draws with the seed + `sequence`. A temperature so small that
+  /// its inverse is no float is 0. Throws Error where the logits are not finite.
   template <class E>
   std::int32_t operator()(std::span<const E> logits, std::uint64_t draw, std::uint64_t sequence = 0) {
     const auto logit = [&](std::size_t id) { return static_cast<float>(logits[id]); };
+    expect_logits(logits.first(size_));
     const std::size_t top = likeliest(logits.first(size_));
-    if (options_.temperature == 0) return static_cast<std::int32_t>(top);
+    if (!(1 / options_.temperature <= std::numeric_limits<float>::max())) return static_cast<std::int32_t>(top);
 
     std::size_t kept = size_, in_order = 0;
     if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
@@ -86,11 +104,13 @@ class Sampler {
     double sum = 0;
     for (std::size_t i = 0; i < kept; ++i) sum += weights_[id_of(i)];
     if (options_.top_p < 1) {
+      // A sum that falls short by no more than the rounding of floats has been reached.
+      const double enough = options_.top_p * sum * (1 - 1e-6);
       double reached = 0;
       for (std::size_t i = 0; i < kept; ++i) {
         if (i == in_order) rank(std::min(kept, std::max<std::size_t>(64, 8 * i)));
         reached += weights_[id_of(i)];
-        if (reached >= options_.top_p * sum) kept = i + 1, sum = reached;
+        if (reached >= enough) kept = i + 1, sum = reached;
       }
     }
     double left = uniform(random_bits(options_.seed + sequence, Purpose::sampling, draw, 0)[0]) * sum;

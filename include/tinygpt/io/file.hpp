@@ -104,7 +104,8 @@ class OutputFile {
     const std::int64_t free = free_bytes(path_);
     throw Error("cannot write " + path_.string() + ": the disk is full: " + size_text(static_cast<std::int64_t>(left)) +
                 " more are needed" + (free >= 0 ? " and " + size_text(free) + " are free" : "") +
-                ": free some space or write to another disk");
+                ": free some space or write to another disk",
+                error);
   }
 
   std::filesystem::path path_;

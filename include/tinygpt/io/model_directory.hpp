@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include <tinygpt/io/finite.hpp>
+#include <tinygpt/io/representable.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/tensor_files.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
@@ -101,7 +101,7 @@ inline void write_texts(ModelWriter& writer, const ModelView& model, StoredType 
 /// is written, where a weight is not finite or beyond `type`.
 inline void write_model_directory(const std::filesystem::path& directory, const ModelView& model,
                                   StoredType type = StoredType::float32, Manifest manifest = Manifest::no) {
-  expect_finite(model.config, model.weights, type);
+  expect_representable(model.config, model.weights, type);
   ModelWriter writer(directory, manifest);
   model_directory::write_texts(writer, model, type);
   writer.tensors("model.safetensors", in_arena(model_tensors(model.config, layout_of(model.config)), model.weights),

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,10 +54,15 @@ class RunDirectory {
     AtomicDirectory::clean_siblings(path_);
   }
 
-  /// Removes all checkpoints but the newest `keep`.
-  void prune(std::size_t keep) const {
+  /// Removes all checkpoints but the newest `keep` of those up to step `newest`, and `best`. Later ones are of a run
+  /// that was gone back from, as they could not be used.
+  void prune(std::size_t keep, std::int64_t newest = std::numeric_limits<std::int64_t>::max(),
+             std::optional<std::int64_t> best = {}) const {
     const auto found = steps();
-    for (std::size_t i = keep; i < found.size(); ++i) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i] <= newest && kept++ < keep) continue;
+      if (found[i] == best) continue;
       // Under a temporary name first, so that a crash leaves no checkpoint that has lost only some of its files.
       const auto doomed = path_ / AtomicDirectory::sibling_name(step_path(found[i]), ".tmp-pruned");
       std::error_code error;

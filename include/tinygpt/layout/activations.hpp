@@ -60,7 +60,7 @@ constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens, Storage
 /// What a batch of B x T tokens needs; the same constexpr arithmetic lays the arena out and answers questions about it.
 class ActivationPlan {
  public:
-  enum class For { training, inference };
+  enum class For { training, inference, evaluation };  ///< evaluation: forward, and the loss of every token
 
   constexpr ActivationPlan(const Config& c, std::int64_t batch, std::int64_t time, For purpose = For::training,
                            Recompute recompute = Recompute::none, Storage storage = {})
@@ -107,7 +107,8 @@ class ActivationPlan {
       add(Buffer::d_qkv, "d_qkv", 1, per_token(c.qkv_width()), e);
       phase_ends();
     }
-    add(Buffer::logits, "logits", 1, size_product(train ? logits_rows(c, n, storage) : batch, c.vocab), e);
+    add(Buffer::logits, "logits", 1,
+        size_product(purpose == For::inference ? batch : logits_rows(c, n, storage), c.vocab), e);
     phase_ends();
     end_ = end;
   }

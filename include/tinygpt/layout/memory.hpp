@@ -72,6 +72,14 @@ constexpr GenerateMemory generate_memory(const Config& c, Precision precision = 
                                                      sizeof(float) + sizeof(std::size_t)))};
 }
 
+/// Bytes to evaluate B whole contexts at once: weights, what one layer leaves, and the tokens.
+constexpr std::int64_t evaluate_bytes(const Config& c, Precision precision = float32, Batch<> batch = Batch{1}) {
+  const Storage storage = storage_of(precision);
+  const std::int64_t ids = aligned(std::int64_t{batch.size} * c.ctx * static_cast<std::int64_t>(sizeof(std::int32_t)));
+  return storage.element * ParamTable(c).arena_size() + 2 * ids +
+         ActivationPlan(c, batch.size, c.ctx, ActivationPlan::For::evaluation, Recompute::none, storage).bytes();
+}
+
 /// Bytes to train on batches of B x T tokens, and to generate B sequences at once; without the backend's workspace,
 /// some MiB.
 constexpr std::int64_t train_bytes(const Config& c, Batch<> batch, Time<> time, Precision precision = float32,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -109,8 +110,14 @@ template <Architecture M, class Context = DefaultContext> class Trainer {
 
   /// Mean loss in nats per token over options.eval_iters batches, the same batches at every call.
   template <BatchSource Source> double evaluate(const Source& data) {
+    return *evaluate(data, [](int) { return true; });
+  }
+
+  /// The same; calls go_on(batches) after each batch, and ends without a result where that is false.
+  template <BatchSource Source, class GoOn> std::optional<double> evaluate(const Source& data, GoOn&& go_on) {
     expect_idle("evaluate");
     fill_zero(ctx_, loss_alone());
+    S loss{};
     for (int i = 0; i < options_.eval_iters; ++i) {
       draw(data, Purpose::validation_batch, static_cast<std::uint64_t>(i), 0);
       replay(ctx_, evaluation_, [&] {
@@ -118,9 +125,9 @@ template <Architecture M, class Context = DefaultContext> class Trainer {
         tinygpt::evaluate<M>(ctx_, &scalars().outcome.loss, read_weights(), activations(), ids(1),
                              loss_scale() / options_.eval_iters);
       });
+      copy_out(ctx_, std::span<S>(&loss, 1), &scalars().outcome.loss);  // waits for the batch
+      if (!go_on(i + 1)) return std::nullopt;
     }
-    S loss{};
-    copy_out(ctx_, std::span<S>(&loss, 1), &scalars().outcome.loss);
     return static_cast<double>(loss);
   }
 
