@@ -13,7 +13,7 @@
 #include <tinygpt/cli/model.hpp>
 #include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/table.hpp>
-include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/cli/train_data.hpp>
 
 namespace tinygpt::cli {

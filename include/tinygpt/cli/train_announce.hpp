@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <tinygpt/cli/table.hpp>
-include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/cli/train_data.hpp>
 #include <tinygpt/cli/train_flags.hpp>
 #include <tinygpt/io/trainer_state.hpp>
