@@ -109,7 +109,8 @@ inline Wanted model_of_directory(const std::string& directory) {
       directory, [](const auto& path) { return read_model_config(ModelReader(path)); }, [](const char*) {});
   const Preset* const preset = presets::find(said.name);
   const bool same = preset != nullptr && preset->config == said.config;
-  return {said.config, program_name(said.name), same ? preset->defaults : TrainOptions{}};
+  const std::string name = program_name(said.name.substr(0, 64));
+  return {said.config, name, same ? preset->defaults : TrainOptions{}};
 }
 
 /// The model that is wanted; nothing where the command line does not say which.
