@@ -77,7 +77,7 @@ inline void check(GenerateFlags& flags) {
 
 inline void write_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw file_error("write the text to", "standard output", errno);
+    throw standard_output_error(errno);
   }
 }
 

@@ -46,7 +46,7 @@ class HelpFormatter : public CLI::Formatter {
   }
 
  private:
-  static std::size_t width() { return text_width().value_or(80); }
+  static std::size_t width() { return std::min(text_width().value_or(80), readable); }
 
   static std::string lines(std::string_view text) {
     std::string all;

@@ -56,6 +56,9 @@ inline std::vector<std::string> wrapped(std::string_view text, std::size_t width
   return lines;
 }
 
+/// Lines of text that are longer are hard to read, however wide the terminal is.
+inline constexpr std::size_t readable = 110;
+
 /// The same as one text. A line that begins with a space is kept as it is, such as a command to copy.
 inline std::string fitted(std::string_view text) {
   const auto width = text_width();
@@ -67,7 +70,7 @@ inline std::string fitted(std::string_view text) {
     if (line.starts_with(" ")) {
       all.append(line) += '\n';
     } else {
-      for (const auto& each : wrapped(line, *width)) all += each + '\n';
+      for (const auto& each : wrapped(line, std::min(*width, readable))) all += each + '\n';
     }
     at = end + 1;
   }

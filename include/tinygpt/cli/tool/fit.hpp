@@ -177,7 +177,7 @@ inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& ro
                      memory_text(row.bytes), text_amount(row.wanted)});
     if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
   }
-  std::string text = table_text(table, q.throughput ? "lrrrrlrrr" : "lrrrrlrr", Header::yes, {2, 4, 3, 5, 6, 7});
+  std::string text = table_text(table, q.throughput ? "lrrrrlrrr" : "lrrrrlrr", Header::yes, {2, 4, 3, 6, 5, 7});
   std::string notes = "\nLargest batch: as it is; recomputing: with --recompute blocks (activation checkpointing). Train with: "
       "--batch-size x --grad-accum-steps for the preset's own tokens per step. Memory: for that batch in " + precision +
       ", or for a batch of 1 where the preset does not fit. Wants text: 20 tokens per parameter (Hoffmann et al. 2022), of " +
