@@ -30,7 +30,8 @@ struct GraphicsCard {
 };
 
 /// Sources: NVIDIA's datasheets for data centres and workstations, its whitepapers on GA102, Ada and RTX Blackwell for
-/// GeForce cards whose rate is stated here, and its pages of specifications for the cores and clocks of the others.
+/// GeForce cards whose rate is stated here, and its pages of specifications for the cores and clocks of the others. The
+/// bandwidth of laptops' cards is that of the memory which most of them have.
 inline constexpr GraphicsCard graphics_cards[] = {
     {"GB200", 100, {186}, 8000, 0, 0, 2500},
     {"B200", 100, {180}, 8000, 0, 0, 2250},
@@ -89,8 +90,8 @@ inline constexpr GraphicsCard graphics_cards[] = {
     {"RTX 5090 Laptop", 120, {24}, 896, 10496, 0, 0},
     {"RTX 5080 Laptop", 120, {16}, 896, 7680, 0, 0},
     {"RTX 5070 Ti Laptop", 120, {12}, 672, 5888, 0, 0},
-    {"RTX 5070 Laptop", 120, {8}, 448, 4608, 0, 0},
-    {"RTX 5060 Laptop", 120, {8}, 448, 3328, 0, 0},
+    {"RTX 5070 Laptop", 120, {8}, 384, 4608, 0, 0},
+    {"RTX 5060 Laptop", 120, {8}, 384, 3328, 0, 0},
     {"RTX 5050 Laptop", 120, {8}, 384, 2560, 0, 0},
     {"RTX 4090 Laptop", 89, {16}, 576, 9728, 0, 0},
     {"RTX 4080 Laptop", 89, {12}, 432, 7424, 0, 0},

@@ -98,7 +98,7 @@ class HelpAndInfo(Case):
 
     def test_info_shows_the_label_beside_the_truth(self):
         text = run("info").stdout.decode()
-        self.assertRegex(text, r"1,846,656 \(1\.85 M\); the documents say ~3M")
+        self.assertRegex(text, r"1,846,656 \(1\.85 M\); called ~3M elsewhere")
         facts = json.loads(run("info", "--json").stdout)
         self.assertEqual((facts["name"], facts["label"], facts["parameters"]), ("tiny_char", "~3M", 1846656))
 

@@ -118,10 +118,18 @@ inline FitQuestion question(const FitFlags& flags) {
   return q;
 }
 
+/// What is stated of a card; 0: not known.
+inline Report card_report(const GraphicsCard& card) {
+  return {{"name", card.name},
+          {"bandwidth_bytes_per_second", 1e9 * card.bandwidth},
+          {"bf16_flops_per_second", card.peak_bf16()},
+          {"float32_flops_per_second", card.peak_float32()}};
+}
+
 inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take) {
   Report report{{"memory_bytes", q.memory.bytes},
                 {"memory_source", q.memory.source},
-                {"card", q.memory.card ? Report(q.memory.card->name) : Report(nullptr)},
+                {"card", q.memory.card ? card_report(*q.memory.card) : Report(nullptr)},
                 {"precision", config_text::word_of(config_text::precisions, q.on.precision)},
                 {"backend", config_text::word_of(backends, q.on.backend)},
                 {"within_seconds", q.within.seconds}};
