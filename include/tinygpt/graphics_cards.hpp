@@ -1,5 +1,5 @@
-// The graphics cards that people have: how much memory, and how fast at best. Known without a driver, so that a question
-// can be asked on any machine.
+// The graphics cards that people have: how much memory, and how fast at best. Known without a driver, so that a
+// question can be asked on any machine.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +22,9 @@ struct GraphicsCard {
 
   bool has_bf16() const { return capability >= 80; }
 
-  /// Products per second at best, a multiply-add counted as two; 0: not known. A GeForce's core has two a cycle in float32,
-  /// and its matrix units twice that in bf16 with sums in float, half of what they do with sums in half precision. A
-  /// laptop's card is taken to run at 1 GHz, near the lowest boost clock that NVIDIA states for each.
+  /// Products per second at best, a multiply-add counted as two; 0: not known. A GeForce's core has two a cycle in
+  /// float32, and its matrix units twice that in bf16 with sums in float, half of what they do with sums in half
+  /// precision. A laptop's card is taken to run at 1 GHz, near the lowest boost clock that NVIDIA states for each.
   double peak_float32() const { return 2e6 * cores * (mhz > 0 ? mhz : 1000); }
   double peak_bf16() const { return !has_bf16() ? 0 : tflops > 0 ? 1e12 * tflops : 2 * peak_float32(); }
 };
@@ -117,11 +117,13 @@ struct CardName {
 
 /// Reads a name as drivers, shops and people write it: "NVIDIA H100 80GB HBM3", "rtx4070ti", "RTX 3070 Max-Q, 8 GB".
 inline CardName card_name(std::string_view text) {
-  constexpr std::string_view common[] = {"nvidia", "geforce", "rtx", "tesla", "gpu",  "graphics", "card", "founders", "edition",
-                                         "q",      "sxm",     "oc",  "gb",    "gib",  "g",        "hbm2", "hbm2e",    "hbm3",
-                                         "hbm3e",  "sxm4",    "sxm5"};
+  constexpr std::string_view common[] = {"nvidia",   "geforce", "rtx",   "tesla", "gpu",   "graphics", "card",
+                                         "founders", "edition", "q",     "sxm",   "oc",    "gb",       "gib",
+                                         "g",        "hbm2",    "hbm2e", "hbm3",  "hbm3e", "sxm4",     "sxm5"};
   CardName name;
-  const auto digits = [](std::string_view s) { return s.substr(0, std::min(s.find_first_not_of("0123456789"), s.size())).size(); };
+  const auto digits = [](std::string_view s) {
+    return s.substr(0, std::min(s.find_first_not_of("0123456789"), s.size())).size();
+  };
   int number = 0;  // the word before, where it was a small number: "12 GB"
   const auto add = [&](std::string word) {
     if (word == "max" || word == "maxq" || word == "mobile" || word == "notebook") word = "laptop";
@@ -161,7 +163,9 @@ inline const GraphicsCard* find_card(const CardName& name) {
     const std::vector<std::string> words = card_name(card.name).words;
     const bool all = std::all_of(words.begin(), words.end(), [&](const auto& word) { return name.has(word); });
     const std::size_t others = name.words.size() - words.size();
-    if (!all || others > 1 || (others == 1 && !(name.has("pcie") && std::find(words.begin(), words.end(), "pcie") == words.end()))) continue;
+    if (!all || others > 1 ||
+        (others == 1 && !(name.has("pcie") && std::find(words.begin(), words.end(), "pcie") == words.end())))
+      continue;
     if (words.size() > most) best = &card, most = words.size();
   }
   return best;
