@@ -1,5 +1,5 @@
-// The graphics cards that people have: how much memory, and how fast at best. Known without a driver, so that a question
-// can be asked on any machine.
+// The graphics cards that people have: how much memory, and how fast at best. Known without a driver, so that a
+// question can be asked on any machine.
 #pragma once
 
 #include <algorithm>
@@ -22,15 +22,16 @@ struct GraphicsCard {
 
   bool has_bf16() const { return capability >= 80; }
 
-  /// Products per second at best, a multiply-add counted as two; 0: not known. A GeForce's core has two a cycle in float32,
-  /// and its matrix units twice that in bf16 with sums in float, half of what they do with sums in half precision. A
-  /// laptop's card is taken to run at 1 GHz, near the lowest boost clock that NVIDIA states for each.
+  /// Products per second at best, a multiply-add counted as two; 0: not known. A GeForce's core has two a cycle in
+  /// float32, and its matrix units twice that in bf16 with sums in float, half of what they do with sums in half
+  /// precision. A laptop's card is taken to run at 1 GHz, near the lowest boost clock that NVIDIA states for each.
   double peak_float32() const { return 2e6 * cores * (mhz > 0 ? mhz : 1000); }
   double peak_bf16() const { return !has_bf16() ? 0 : tflops > 0 ? 1e12 * tflops : 2 * peak_float32(); }
 };
 
 /// Sources: NVIDIA's datasheets for data centres and workstations, its whitepapers on GA102, Ada and RTX Blackwell for
-/// GeForce cards whose rate is stated here, and its pages of specifications for the cores and clocks of the others.
+/// GeForce cards whose rate is stated here, and its pages of specifications for the cores and clocks of the others. The
+/// bandwidth of laptops' cards is that of the memory which most of them have.
 inline constexpr GraphicsCard graphics_cards[] = {
     {"GB200", 100, {186}, 8000, 0, 0, 2500},
     {"B200", 100, {180}, 8000, 0, 0, 2250},
@@ -89,8 +90,8 @@ inline constexpr GraphicsCard graphics_cards[] = {
     {"RTX 5090 Laptop", 120, {24}, 896, 10496, 0, 0},
     {"RTX 5080 Laptop", 120, {16}, 896, 7680, 0, 0},
     {"RTX 5070 Ti Laptop", 120, {12}, 672, 5888, 0, 0},
-    {"RTX 5070 Laptop", 120, {8}, 448, 4608, 0, 0},
-    {"RTX 5060 Laptop", 120, {8}, 448, 3328, 0, 0},
+    {"RTX 5070 Laptop", 120, {8}, 384, 4608, 0, 0},
+    {"RTX 5060 Laptop", 120, {8}, 384, 3328, 0, 0},
     {"RTX 5050 Laptop", 120, {8}, 384, 2560, 0, 0},
     {"RTX 4090 Laptop", 89, {16}, 576, 9728, 0, 0},
     {"RTX 4080 Laptop", 89, {12}, 432, 7424, 0, 0},
@@ -116,11 +117,13 @@ struct CardName {
 
 /// Reads a name as drivers, shops and people write it: "NVIDIA H100 80GB HBM3", "rtx4070ti", "RTX 3070 Max-Q, 8 GB".
 inline CardName card_name(std::string_view text) {
-  constexpr std::string_view common[] = {"nvidia", "geforce", "rtx", "tesla", "gpu",  "graphics", "card", "founders", "edition",
-                                         "q",      "sxm",     "oc",  "gb",    "gib",  "g",        "hbm2", "hbm2e",    "hbm3",
-                                         "hbm3e",  "sxm4",    "sxm5"};
+  constexpr std::string_view common[] = {"nvidia",   "geforce", "rtx",   "tesla", "gpu",   "graphics", "card",
+                                         "founders", "edition", "q",     "sxm",   "oc",    "gb",       "gib",
+                                         "g",        "hbm2",    "hbm2e", "hbm3",  "hbm3e", "sxm4",     "sxm5"};
   CardName name;
-  const auto digits = [](std::string_view s) { return s.substr(0, std::min(s.find_first_not_of("0123456789"), s.size())).size(); };
+  const auto digits = [](std::string_view s) {
+    return s.substr(0, std::min(s.find_first_not_of("0123456789"), s.size())).size();
+  };
   int number = 0;  // the word before, where it was a small number: "12 GB"
   const auto add = [&](std::string word) {
     if (word == "max" || word == "maxq" || word == "mobile" || word == "notebook") word = "laptop";
@@ -160,7 +163,9 @@ inline const GraphicsCard* find_card(const CardName& name) {
     const std::vector<std::string> words = card_name(card.name).words;
     const bool all = std::all_of(words.begin(), words.end(), [&](const auto& word) { return name.has(word); });
     const std::size_t others = name.words.size() - words.size();
-    if (!all || others > 1 || (others == 1 && !(name.has("pcie") && std::find(words.begin(), words.end(), "pcie") == words.end()))) continue;
+    if (!all || others > 1 ||
+        (others == 1 && !(name.has("pcie") && std::find(words.begin(), words.end(), "pcie") == words.end())))
+      continue;
     if (words.size() > most) best = &card, most = words.size();
   }
   return best;

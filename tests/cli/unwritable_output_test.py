@@ -47,6 +47,7 @@ class Output(unittest.TestCase):
         (cls.dir / "bad.json").write_text("{}")
         cls.run_in(cls, [PROGRAM, "train", "--input-file", "text.txt", "--out", "run", *QUICK]).check_returncode()
         cls.run_in(cls, [TOOL, "prepare", "--source", "a:text.txt", "--out", "data"]).check_returncode()
+        cls.run_in(cls, [TOOL, "export", "--model", "run", "--format", "hf", "--out", "exported"]).check_returncode()
         cls.run_in(cls, [TOOL, "tokenizer", "train", "--input", "text.txt", "--vocab-size", "280", "--out", "tok"]).check_returncode()
 
     @classmethod
@@ -54,6 +55,9 @@ class Output(unittest.TestCase):
         cls.scratch.cleanup()
 
     def run_in(self, command, **options):
+        """NEW in a command is a path that is not there yet."""
+        Output.made = getattr(Output, "made", 0) + 1
+        command = [str(word).replace("NEW", f"new{Output.made}") for word in command]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         return subprocess.run(command, cwd=self.dir, timeout=300, **options)
 
@@ -65,9 +69,12 @@ class Output(unittest.TestCase):
                 "config-from run", "config-from run --json", "data info data", "data info data --json",
                 "tokenizer info --tokenizer tok", "tokenizer info --tokenizer tok --json",
                 "tokenizer encode --tokenizer tok the", "tokenizer encode --tokenizer tok the --json",
-                "tokenizer decode --tokenizer tok 1 2 3"]
+                "tokenizer decode --tokenizer tok 1 2 3", "new c.json --json --out NEW.hpp",
+                "export --model run --format hf --out NEW", "import --from exported --out NEW",
+                "prepare --source a:text.txt --out NEW", "tokenizer convert --tokenizer tok --out NEW"]
         model = ["--version", "--help", "info", "info --json", "info --tensors",
-                 "generate --model run --prompt the --max-new-tokens 3"]
+                 "generate --model run --prompt the --max-new-tokens 3",
+                 "train --input-file text.txt --out NEW " + " ".join(QUICK), "export --model run --format hf --out NEW"]
         yield from ([TOOL, *words.split()] for words in tool)
         yield from ([PROGRAM, *words.split()] for words in model)
         for program in (TOOL, PROGRAM):
@@ -101,16 +108,16 @@ class Output(unittest.TestCase):
 
     def test_closed_descriptors(self):
         """Files that a program opens never become its standard streams."""
-        for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"):
+        for number, closed in enumerate(("<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-")):
             with self.subTest(closed=closed):
-                out = self.dir / ("closed" + "".join(c if c.isalnum() else "_" for c in closed))
+                out = self.dir / f"closed{number}"
                 script = 'exec "$@" ' + closed
                 train = [PROGRAM, "train", "--input-file", "text.txt", "--out", out, *QUICK]
                 result = self.run_in(["bash", "-c", script, "bash", *train])
                 self.assertEqual(result.returncode, 0, result.stderr)
                 for line in (out / "metrics.jsonl").read_text().splitlines():
                     self.assertIsInstance(json.loads(line), dict)
-                for words in (["new", "c.json", "--out", f"{out}.hpp"], ["prepare", "--source", "a:text.txt", "--out", f"{out}.data"]):
+                for words in (["new", "c.json", "--out", f"{out}.hpp", "--name", "c"], ["prepare", "--source", "a:text.txt", "--out", f"{out}.data"]):
                     self.assertEqual(self.run_in(["bash", "-c", script, "bash", TOOL, *words]).returncode, 0, words)
                 self.assertTrue(pathlib.Path(f"{out}.hpp").read_text().startswith("// c"))
                 self.run_in([TOOL, "data", "info", f"{out}.data"]).check_returncode()

@@ -14,8 +14,9 @@ std::string card_of(const char* text) {
 }  // namespace
 
 TEST_CASE("A card is found by any writing of its name") {
-  for (const char* const text : {"RTX 4070 Ti", "rtx4070ti", "4070 Ti", "4070ti", "NVIDIA GeForce RTX 4070 Ti", "geforce rtx 4070-ti",
-                                 "RTX 4070 Ti 12GB", "RTX 4070 Ti, 12 GB", "GeForce RTX 4070 TI Founders Edition"}) {
+  for (const char* const text :
+       {"RTX 4070 Ti", "rtx4070ti", "4070 Ti", "4070ti", "NVIDIA GeForce RTX 4070 Ti", "geforce rtx 4070-ti",
+        "RTX 4070 Ti 12GB", "RTX 4070 Ti, 12 GB", "GeForce RTX 4070 TI Founders Edition"}) {
     INFO(text);
     CHECK(card_of(text) == "RTX 4070 Ti");
   }
@@ -37,8 +38,9 @@ TEST_CASE("A card is found by any writing of its name") {
 }
 
 TEST_CASE("What is another card, or none, is not found") {
-  for (const char* const text : {"", "RTX", "GeForce", "RTX 4070 X", "RTX 9999", "NVIDIA A10G", "RTX 5090 D", "RX 7900 XTX", "H100 NVL2",
-                                 "\x1b[31m", "an emulated GPU", "12GB", "99999999999999999999"}) {
+  for (const char* const text :
+       {"", "RTX", "GeForce", "RTX 4070 X", "RTX 9999", "NVIDIA A10G", "RTX 5090 D", "RX 7900 XTX", "H100 NVL2",
+        "\x1b[31m", "an emulated GPU", "12GB", "99999999999999999999"}) {
     INFO(text);
     CHECK(card_of(text) == "");
   }

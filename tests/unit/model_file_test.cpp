@@ -114,7 +114,12 @@ TEST_CASE("each wrong value is one mistake, with its line and what to write") {
       {"name", "5", 10, "a text in quotes", "\"...\""},
       {"n_layers", "9", 10, "not a known key", "n_layer"},
       {"warmup", "9", 10, "not a known key", "warmup_iters"},
-      {"temperature_of_the_moon", "9", 10, "not a known key", "remove it, or begin it with comment"},
+      {"temperature_of_the_moon", "9", 10, "not a known key", "remove it, or begin its name with comment"},
+      {"gradient_accumulation_steps", "9", 10, "nanoGPT's word", "grad_accum_steps"},
+      {"min_lr", "1e-5", 10, "nanoGPT's word", "remove it: train has --min-learning-rate, and takes a tenth of the learning rate without it"},
+      {"beta2", "0.95", 10, "nanoGPT's word", "remove it: train has --beta2"},
+      {"lr_decay_iters", "9", 10, "nanoGPT's word", "remove it: the learning rate falls until max_iters"},
+      {"out_dir", "\"out\"", 10, "nanoGPT's word", "remove it: train has --out"},
   };
   for (const Bad& b : bad) {
     INFO(b.key << ": " << b.value);
@@ -123,8 +128,19 @@ TEST_CASE("each wrong value is one mistake, with its line and what to write") {
     const Mistake& m = file.mistakes[0];
     CHECK(m.line == b.line);
     CHECK(m.field == b.key);
-    CHECK(m.write == b.write);
+    CHECK((m.write.empty() ? m.advice : m.write) == b.write);
+    CHECK(m.to_do() == (m.write.empty() ? "" : "write ") + std::string(b.write));
     CHECK_THAT(m.what, Catch::Contains(b.what));
+  }
+}
+
+TEST_CASE("A config of Hugging Face transformers is one mistake, which says what reads it") {
+  for (const char* const text : {R"({"model_type": "gpt2", "n_embd": 768, "n_inner": null, "torch_dtype": "float32"})",
+                                 R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64})"}) {
+    const ModelFile file = parse_model_file(text);
+    REQUIRE(file.mistakes.size() == 1);
+    CHECK_THAT(file.mistakes[0].what, Catch::Contains("Hugging Face"));
+    CHECK_THAT(file.mistakes[0].to_do(), Catch::Contains("tinygpt config-from"));
   }
 }
 

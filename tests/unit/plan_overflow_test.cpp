@@ -10,14 +10,21 @@ using namespace tinygpt;
 
 namespace {
 
-constexpr Config gpt2{
-    .layers = 12, .embd = 768, .query_heads = 12, .kv_heads = 12, .ctx = 1024, .head_dim = 64, .vocab = 50257, .ffn = 3072};
+constexpr Config gpt2{.layers = 12,
+                      .embd = 768,
+                      .query_heads = 12,
+                      .kv_heads = 12,
+                      .ctx = 1024,
+                      .head_dim = 64,
+                      .vocab = 50257,
+                      .ffn = 3072};
 
 constexpr Config largest() {
   Config c = gpt2;
   c.query_heads = c.kv_heads = 1'000, c.head_dim = 1'000;
   for (const SizeField& field : size_fields) {
-    if (field.member != &Config::query_heads && field.member != &Config::kv_heads && field.member != &Config::head_dim) {
+    if (field.member != &Config::query_heads && field.member != &Config::kv_heads &&
+        field.member != &Config::head_dim) {
       c.*field.member = field.most;
     }
   }
@@ -73,7 +80,8 @@ TEST_CASE("Sums and products of sizes stop where 64 bits end") {
 
 TEST_CASE("The chunk of logits of a small model takes less than the model") {
   Config small = gpt2;
-  small.layers = 4, small.embd = 192, small.query_heads = small.kv_heads = 4, small.head_dim = 48, small.ffn = 768, small.vocab = 50304;
+  small.layers = 4, small.embd = 192, small.query_heads = small.kv_heads = 4, small.head_dim = 48, small.ffn = 768,
+  small.vocab = 50304;
   CHECK(train_bytes(small, Batch{16}, Time{128}, bf16) < train_bytes(small, Batch{16}, Time{128}, float32));
   CHECK(logits_rows(small, 1 << 20, storage_of(bf16)) >= 256);
   CHECK(logits_rows(gpt2, 1 << 20, storage_of(bf16)) == (1 << 27) / gpt2.vocab);

@@ -93,7 +93,7 @@ inline void check(GenerateFlags& flags) {
 inline void write_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
   const int error = errno;
-  if (!process::reader_has_gone()) throw Error(file_error("write the text to", "standard output", error).what());
+  if (!process::reader_has_gone()) throw standard_output_error(error);
 }
 
 /// What a sample begins with: as it is shown, and as the model reads it.

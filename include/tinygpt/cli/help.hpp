@@ -26,7 +26,8 @@ class HelpFormatter : public CLI::Formatter {
     // --help and --version, which every command has, stand last.
     std::stable_partition(groups.begin(), groups.end(), [](const std::string& g) { return g != "Options"; });
     for (const std::string& group : groups) {
-      const auto flags = app->get_options([&](const CLI::Option* o) { return o->get_group() == group && o->nonpositional(); });
+      const auto flags =
+          app->get_options([&](const CLI::Option* o) { return o->get_group() == group && o->nonpositional(); });
       if (group.empty() || flags.empty()) continue;
       text += heading(group);
       for (const CLI::Option* flag : flags) text += entry(flag_text(*flag), flag->get_description());
@@ -46,7 +47,7 @@ class HelpFormatter : public CLI::Formatter {
   }
 
  private:
-  static std::size_t width() { return text_width().value_or(80); }
+  static std::size_t width() { return std::min(text_width().value_or(80), readable); }
 
   static std::string lines(std::string_view text) {
     std::string all;

@@ -109,7 +109,7 @@ inline Exit info(const Program& program, const Model& model, const InfoFlags& fl
   const std::vector<std::vector<std::string>> rows{
       {"name", program.preset},
       {"parameters", grouped(table.param_count()) + " (" + short_count(static_cast<double>(table.param_count())) + ")" +
-                         (program.label.empty() ? "" : "; the documents say " + program.label)},
+                         (program.label.empty() ? "" : "; called " + program.label + " elsewhere")},
       {"memory to train", memory_text(train_bytes(config, Batch{batch}, Time{config.ctx}, precision)) + in_precision +
                               " with --batch-size " + std::to_string(batch) +
                               ": weights, gradients, AdamW's moments, activations"},

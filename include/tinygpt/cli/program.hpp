@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <tinygpt/cli/terminal.hpp>
+#include <tinygpt/data/file_error.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/train/options.hpp>
 
@@ -31,6 +32,9 @@ inline void complain(std::string_view program, std::string_view sentence, Style 
 inline void complain(const Program& program, std::string_view sentence) {
   complain("tinygpt-" + program.preset, sentence);
 }
+
+/// Standard output cannot be written: exit code 1 in every command, also where its disk is full.
+inline Error standard_output_error(int error) { return Error(file_error("write to", "standard output", error).what()); }
 
 /// A word as a shell reads it back. Control characters and bytes that are not UTF-8 are written as escapes ($'\x1b'),
 /// so that the terminal does not obey them and the command still means the same bytes.

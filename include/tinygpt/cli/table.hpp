@@ -14,8 +14,8 @@
 
 namespace tinygpt::cli {
 
-/// Columns that text may take, 40 or more: what COLUMNS says, else the terminal's; nothing where there is neither, as in a
-/// pipe, where every width is right.
+/// Columns that text may take, 40 or more: what COLUMNS says, else the terminal's; nothing where there is neither, as
+/// in a pipe, where every width is right.
 inline std::optional<std::size_t> text_width() {
   constexpr long least = 40, most = 10'000;
   if (const char* const columns = std::getenv("COLUMNS")) {
@@ -35,7 +35,8 @@ inline std::size_t columns_of(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-/// The text in lines of at most `width` columns, broken between words; within a word only where it is longer than a line.
+/// The text in lines of at most `width` columns, broken between words; within a word only where it is longer than a
+/// line.
 inline std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   std::vector<std::string> lines(1);
   const auto append = [&](std::string_view word) {
@@ -55,6 +56,9 @@ inline std::vector<std::string> wrapped(std::string_view text, std::size_t width
   }
   return lines;
 }
+
+/// Lines of text that are longer are hard to read, however wide the terminal is.
+inline constexpr std::size_t readable = 110;
 
 /// A paragraph, which may begin with spaces: on a terminal broken between words, later lines two columns further in.
 inline std::string paragraph(std::string_view text) {
@@ -79,14 +83,15 @@ inline std::string fitted(std::string_view text) {
     if (line.starts_with(" ")) {
       all.append(line) += '\n';
     } else {
-      for (const auto& each : wrapped(line, *width)) all += each + '\n';
+      for (const auto& each : wrapped(line, std::min(*width, readable))) all += each + '\n';
     }
     at = end + 1;
   }
   return all;
 }
 
-/// A command to copy, indented; where it is wider than the terminal its flags go to further lines, as a shell reads them.
+/// A command to copy, indented; where it is wider than the terminal its flags go to further lines, as a shell reads
+/// them.
 inline std::string fitted_command(const std::string& command) {
   const std::size_t width = text_width().value_or(std::string::npos), room = 4;  // of the indent and of " \\"
   std::string text, line = "  ";
@@ -106,8 +111,8 @@ inline std::string fitted_command(const std::string& command) {
 /// Does a table's first row name its columns?
 enum class Header { no, yes };
 
-/// Columns as wide as their widest cell, aligned left or right ('l', 'r'). Where the terminal is narrower, the columns of
-/// `expendable` are left out, the first first; then text on the left wraps; then columns go from the right.
+/// Columns as wide as their widest cell, aligned left or right ('l', 'r'). Where the terminal is narrower, the columns
+/// of `expendable` are left out, the first first; then text on the left wraps; then columns go from the right.
 inline std::string table_text(std::vector<std::vector<std::string>> rows, std::string alignment,
                               Header header = Header::no, std::vector<std::size_t> expendable = {}) {
   constexpr std::size_t least = 10, gap = 2;
@@ -152,7 +157,8 @@ inline std::string table_text(std::vector<std::vector<std::string>> rows, std::s
     std::vector<std::vector<std::string>> cells;
     std::size_t height = 1;
     for (const std::size_t column : kept) {
-      cells.push_back(column < rows[r].size() ? wrapped(rows[r][column], widths[column]) : std::vector<std::string>{""});
+      cells.push_back(column < rows[r].size() ? wrapped(rows[r][column], widths[column])
+                                              : std::vector<std::string>{""});
       height = std::max(height, cells.back().size());
     }
     for (std::size_t h = 0; h < height; ++h) {
@@ -167,7 +173,8 @@ inline std::string table_text(std::vector<std::vector<std::string>> rows, std::s
     }
   }
   if (!left_out.empty()) {
-    text += styled(fitted("Left out of this width: " + left_out + ". A wider terminal or --json shows it."), Style::dim);
+    text +=
+        styled(fitted("Left out of this width: " + left_out + ". A wider terminal or --json shows it."), Style::dim);
   }
   return text;
 }

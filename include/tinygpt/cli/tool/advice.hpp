@@ -116,12 +116,13 @@ inline std::vector<std::string> adapting_commands(const FitRow& row, const Data&
   const std::int64_t most = row.recompute == Recompute::none ? row.largest : row.largest_recomputing;
   std::int64_t batch = 1;
   while (batch * 2 <= std::min({most, sequences, std::int64_t{8}})) batch *= 2;
-  const auto steps = static_cast<std::int64_t>(
-      std::clamp(adapting_passes * row.tokens(data.bytes) / static_cast<double>(sequences * row.config.ctx), 10.0, 1e12));
+  const auto steps = static_cast<std::int64_t>(std::clamp(
+      adapting_passes * row.tokens(data.bytes) / static_cast<double>(sequences * row.config.ctx), 10.0, 1e12));
   const std::string name(row.preset->name), n = std::to_string(steps);
   return {"hf download " + std::string(trained_by) + " --local-dir " + name + "-weights",
-          "tinygpt " + name + " train --init-from-model " + name + "-weights --input-file TEXT --out run --batch-size " +
-              std::to_string(batch) + " --grad-accum-steps " + std::to_string(sequences / batch) +
+          "tinygpt " + name + " train --init-from-model " + name +
+              "-weights --input-file TEXT --out run --batch-size " + std::to_string(batch) + " --grad-accum-steps " +
+              std::to_string(sequences / batch) +
               (row.recompute == Recompute::none
                    ? ""
                    : " --recompute " + config_text::word_of(config_text::recomputes, row.recompute)) +
@@ -130,8 +131,8 @@ inline std::vector<std::string> adapting_commands(const FitRow& row, const Data&
 }
 
 /// The largest that fits, that four passes over the data can feed, and that is trained within the limit; by as many of
-/// the three as are known. By memory alone, the largest that trains at its own batch. A text too short for a model of the
-/// size of one that is trained already is better used to adapt that one.
+/// the three as are known. By memory alone, the largest that trains at its own batch. A text too short for a model of
+/// the size of one that is trained already is better used to adapt that one.
 inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& data,
                                 const std::optional<Throughput>& throughput, const Limit& within) {
   const auto fed = [&](const FitRow& row) { return !data.known() || useful_passes * data.bytes >= row.wanted; };
@@ -157,15 +158,16 @@ inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& dat
   if (trained && data.known() && (!best || best->parameters < trained->parameters)) {
     const double seconds = trained->seconds_for(adapting_passes * data.bytes);
     if (!throughput || seconds <= within.seconds) {
-      const std::string alone =
-          best ? "From nothing, the largest that this text can feed in at most four passes is " + name(*best) + ", with " +
-                     grouped(best->parameters) + " parameters."
-               : "The text is too short to train any preset from nothing; " + name(*smallest) + ", the smallest, wants " +
-                     text_amount(smallest->wanted) + " of it.";
-      return {trained,
-              "OpenAI trained it on 40 GB of English, so that a short text is enough to adapt (fine-tune) it, if that is "
-              "English too. " + alone + " Three passes over the text are enough." + takes(seconds),
-              adapting_commands(*trained, data)};
+      const std::string alone = best ? "From nothing, the largest that this text can feed in at most four passes is " +
+                                           name(*best) + ", with " + grouped(best->parameters) + " parameters."
+                                     : "The text is too short to train any preset from nothing; " + name(*smallest) +
+                                           ", the smallest, wants " + text_amount(smallest->wanted) + " of it.";
+      return {
+          trained,
+          "OpenAI trained it on 40 GB of English, so that a short text is enough to adapt (fine-tune) it, if that is "
+          "English too. " +
+              alone + " Three passes over the text are enough." + takes(seconds),
+          adapting_commands(*trained, data)};
     }
   }
   if (best && !memory_alone) {
@@ -177,13 +179,14 @@ inline Recommendation recommend(const std::vector<FitRow>& rows, const Data& dat
                       (data.known() ? "; at most four passes over yours give that." : ".") + takes(best->seconds)};
   }
   if (!memory_alone) {
-    const std::string late =
-        in_time(*smallest) ? takes(smallest->seconds)
-                           : " Training takes " + long_duration_text(smallest->seconds) + " at " + rate_text(*throughput) +
-                                 ", longer than --within " + within.text + ".";
-    return {smallest, "It is the smallest that fits, and wants " + text_amount(smallest->wanted) + " of " + wants + "." +
-                          (fed(*smallest) ? "" : " Four passes over yours give less: stop when the validation loss rises.") +
-                          late};
+    const std::string late = in_time(*smallest)
+                                 ? takes(smallest->seconds)
+                                 : " Training takes " + long_duration_text(smallest->seconds) + " at " +
+                                       rate_text(*throughput) + ", longer than --within " + within.text + ".";
+    return {smallest,
+            "It is the smallest that fits, and wants " + text_amount(smallest->wanted) + " of " + wants + "." +
+                (fed(*smallest) ? "" : " Four passes over yours give less: stop when the validation loss rises.") +
+                late};
   }
   const std::string mind =
       " Time and data are not considered: --gpu or --throughput-of gives the time, --data-size the text.";

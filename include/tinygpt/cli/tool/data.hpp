@@ -203,7 +203,7 @@ inline void print_sources(const Json& json) {
          grouped(number(source, "documents")), number(source, "bytes") > 0 ? size_text(number(source, "bytes")) : "-",
          grouped(number(source, "train_tokens")), format("%.2f", times), grouped(number(source, "val_tokens"))});
   }
-  std::printf("\n%s", table_text(rows, "lrrrrr").c_str());
+  std::printf("\n%s", table_text(rows, "lrrrrr", Header::yes).c_str());
 }
 
 }  // namespace data_info
@@ -255,7 +255,7 @@ inline Exit run(const DataInfoFlags& flags) {
     rows.push_back({split.name, grouped(split.checked.tokens()), split.documents ? grouped(*split.documents) : "-",
                     std::to_string(split.checked.shards.size()), size_text(split.checked.bytes)});
   }
-  std::printf("%s", table_text(rows, "lrrrr").c_str());
+  std::printf("%s", table_text(rows, "lrrrr", Header::yes).c_str());
   data_info::print_sources(dataset.json);
   if (compression) std::printf("\n%.2f bytes of text a token\n", *compression);
   if (coverage) {

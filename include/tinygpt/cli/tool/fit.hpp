@@ -7,7 +7,8 @@
 namespace tinygpt::cli::tool {
 
 struct FitFlags {
-  static constexpr const char *command = "fit", *about = "Say which presets train in how much memory, and which to take";
+  static constexpr const char *command = "fit",
+                              *about = "Say which presets train in how much memory, and which to take";
   std::string card, gpu, memory, data_size, tokens, family;
   std::optional<Precision> precision;
   std::optional<BackendKind> backend;
@@ -24,7 +25,7 @@ inline void add_flags(CLI::App& app, FitFlags& flags) {
   add_choice<Precision>(app, "--precision", "float32 or bf16", "bf16 on a gpu, and where this processor multiplies it",
                         config_text::precisions, [&](Precision p) { flags.precision = p; });
   add_choice<BackendKind>(app, "--backend", "cpu or gpu", "gpu where a card is named or found", backends,
-                      [&](BackendKind b) { flags.backend = b; });
+                          [&](BackendKind b) { flags.backend = b; });
   group(app, "Data");
   add_text(app, "--data-size", "Size of the text, such as 50MB", "SIZE", flags.data_size);
   add_text(app, "--tokens", "Instead, its tokens of about 4 bytes, such as 10M", "N", flags.tokens);
@@ -65,8 +66,9 @@ inline FitQuestion question(const FitFlags& flags) {
     throw UsageError("--measured-on says whose rate --tokens-per-second or --throughput-of is: give both");
   }
   if (!flags.tokens_per_second.empty() && flags.measured_on.empty()) {
-    throw UsageError("--tokens-per-second is of one model and says nothing of others alone: add --measured-on NAME, the preset "
-                     "that has this rate");
+    throw UsageError(
+        "--tokens-per-second is of one model and says nothing of others alone: add --measured-on NAME, the preset "
+        "that has this rate");
   }
   if (!flags.card.empty() && !flags.gpu.empty()) {
     throw UsageError("CARD and --gpu contradict each other: leave one of them out");
@@ -112,16 +114,25 @@ inline FitQuestion question(const FitFlags& flags) {
   } else if (found) {
     q.memory = *found;
   } else {
-    throw UsageError(on_gpu ? "NVIDIA's driver says the memory of no card here: name the card with --gpu, or give --memory 8GiB"
-                            : "this system does not say how much memory it has: give --memory 8GiB");
+    throw UsageError(
+        on_gpu ? "NVIDIA's driver says the memory of no card here: name the card with --gpu, or give --memory 8GiB"
+               : "this system does not say how much memory it has: give --memory 8GiB");
   }
   return q;
+}
+
+/// What is stated of a card; 0: not known.
+inline Report card_report(const GraphicsCard& card) {
+  return {{"name", card.name},
+          {"bandwidth_bytes_per_second", 1e9 * card.bandwidth},
+          {"bf16_flops_per_second", card.peak_bf16()},
+          {"float32_flops_per_second", card.peak_float32()}};
 }
 
 inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take) {
   Report report{{"memory_bytes", q.memory.bytes},
                 {"memory_source", q.memory.source},
-                {"card", q.memory.card ? Report(q.memory.card->name) : Report(nullptr)},
+                {"card", q.memory.card ? card_report(*q.memory.card) : Report(nullptr)},
                 {"precision", config_text::word_of(config_text::precisions, q.on.precision)},
                 {"backend", config_text::word_of(backends, q.on.backend)},
                 {"within_seconds", q.within.seconds}};
@@ -154,11 +165,13 @@ inline Report fit_report(const FitQuestion& q, const std::vector<FitRow>& rows, 
   return report;
 }
 
-inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take, bool all) {
+inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& rows, const Recommendation& take,
+                             bool all) {
   const std::string precision = config_text::word_of(config_text::precisions, q.on.precision);
   const bool assumed = q.throughput && q.throughput->evidence == Evidence::assumed;
-  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "recomputing", "train with",
-                                               "memory", "wants text", assumed ? "time (assumed)" : "time"}};
+  std::vector<std::vector<std::string>> table{{"preset", "parameters", "context", "largest batch", "recomputing",
+                                               "train with", "memory", "wants text",
+                                               assumed ? "time (assumed)" : "time"}};
   if (!q.throughput) table[0].pop_back();
   std::size_t hidden = 0, large = 0;
   for (const FitRow& row : rows) {
@@ -170,17 +183,20 @@ inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& ro
     const auto batch = [](std::int64_t n) { return n == 0 ? "-" : (n == most_batch ? ">= " : "") + grouped(n); };
     const std::string recompute =
         row.recompute == Recompute::none ? "" : ", " + config_text::word_of(config_text::recomputes, row.recompute);
-    table.push_back({std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx),
-                     batch(row.largest), batch(row.largest_recomputing),
-                     row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute
-                                : "does not fit",
-                     memory_text(row.bytes), text_amount(row.wanted)});
+    table.push_back(
+        {std::string(row.preset->name), grouped(row.parameters), grouped(row.config.ctx), batch(row.largest),
+         batch(row.largest_recomputing),
+         row.fits() ? std::to_string(row.batch) + " x " + std::to_string(row.accumulation) + recompute : "does not fit",
+         memory_text(row.bytes), text_amount(row.wanted)});
     if (q.throughput) table.back().push_back(row.fits() ? long_duration_text(row.seconds) : "-");
   }
-  std::string text = table_text(table, q.throughput ? "lrrrrlrrr" : "lrrrrlrr", Header::yes, {2, 4, 3, 5, 6, 7});
-  std::string notes = "\nLargest batch: as it is; recomputing: with --recompute blocks (activation checkpointing). Train with: "
-      "--batch-size x --grad-accum-steps for the preset's own tokens per step. Memory: for that batch in " + precision +
-      ", or for a batch of 1 where the preset does not fit. Wants text: 20 tokens per parameter (Hoffmann et al. 2022), of " +
+  std::string text = table_text(table, q.throughput ? "lrrrrlrrr" : "lrrrrlrr", Header::yes, {2, 4, 3, 6, 5, 7});
+  std::string notes =
+      "\nLargest batch: as it is; recomputing: with --recompute blocks (activation checkpointing). Train with: "
+      "--batch-size x --grad-accum-steps for the preset's own tokens per step. Memory: for that batch in " +
+      precision +
+      ", or for a batch of 1 where the preset does not fit. Wants text: 20 tokens per parameter (Hoffmann et al. "
+      "2022), of " +
       shown(bytes_per_token) + " bytes each." +
       (q.throughput ? " Time: for that text, or for four passes over yours where it is less." : "");
   if (hidden > 0) notes += " " + std::to_string(hidden) + " more presets: --all.";
@@ -201,7 +217,8 @@ inline Exit run(const FitFlags& flags) {
   }
   if (rows.empty())
     throw UsageError("there is no family '" + printable(flags.family) + "': tinygpt presets --all shows them");
-  std::stable_sort(rows.begin(), rows.end(), [](const FitRow& a, const FitRow& b) { return a.parameters < b.parameters; });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const FitRow& a, const FitRow& b) { return a.parameters < b.parameters; });
   const Recommendation take = recommend(rows, q.data, q.throughput, q.within);
   if (flags.json) {
     print(fit_report(q, rows, take));
@@ -209,7 +226,8 @@ inline Exit run(const FitFlags& flags) {
     const bool gpu = q.on.backend == BackendKind::gpu;
     std::string head = memory_text(q.memory.bytes) + " of memory (" + printable(q.memory.source) + ")";
     if (q.data.known()) head += ", " + q.data.text;
-    head += "\nIn " + config_text::word_of(config_text::precisions, q.on.precision) + " on the " + (gpu ? "gpu" : "cpu");
+    head +=
+        "\nIn " + config_text::word_of(config_text::precisions, q.on.precision) + " on the " + (gpu ? "gpu" : "cpu");
     if (gpu) head += "; what CUDA takes for itself and its kernels, some hundred MiB, is not counted";
     std::fputs((fitted(head + ".\n\n") + fit_table(q, rows, take, flags.all || !flags.family.empty())).c_str(), stdout);
   }
@@ -226,10 +244,11 @@ inline Exit run(const FitFlags& flags) {
                stdout);
   }
   const std::string name(take.row->preset->name);
-  std::fputs(fitted((take.commands.empty() ? "Train " + name + ". " : "Adapt " + name + ", which is trained already. ") +
-                    take.reason + "\n")
-                 .c_str(),
-             stdout);
+  std::fputs(
+      fitted((take.commands.empty() ? "Train " + name + ". " : "Adapt " + name + ", which is trained already. ") +
+             take.reason + "\n")
+          .c_str(),
+      stdout);
   for (const std::string& command : take.commands) std::fputs(("\n" + fitted_command(command)).c_str(), stdout);
   return Exit::done;
 }

@@ -58,7 +58,8 @@ inline Memory named_card(const std::string& text) {
       near.emplace_back(graphics_cards[std::find(choices.begin(), choices.end(), word) - choices.begin()].name);
     }
     std::string either;
-    for (std::size_t i = 0; i < near.size(); ++i) either += (i == 0 ? "" : i + 1 < near.size() ? ", " : " or ") + near[i];
+    for (std::size_t i = 0; i < near.size(); ++i)
+      either += (i == 0 ? "" : i + 1 < near.size() ? ", " : " or ") + near[i];
     throw UsageError("there is no known graphics card '" + printable(text) + "': " +
                      (near.empty() ? "write it as \"RTX 4070 Ti\", or give --backend gpu and --memory 12GiB"
                                    : "did you mean " + either + "?"));
@@ -75,11 +76,12 @@ inline Memory named_card(const std::string& text) {
                      ": write its name alone, or give --memory");
   }
   const bool others = name.gib == 0 && card->gib[1] != 0;
-  return {std::int64_t{gib} << 30,
-          std::string(card->name) + (others ? ", which is sold with " + sizes + " GiB: write \"" + std::string(card->name) +
-                                                  " " + std::to_string(card->gib[1]) + "GB\" for the other"
-                                            : ""),
-          card};
+  return {
+      std::int64_t{gib} << 30,
+      std::string(card->name) + (others ? ", which is sold with " + sizes + " GiB: write \"" + std::string(card->name) +
+                                              " " + std::to_string(card->gib[1]) + "GB\" for the other"
+                                        : ""),
+      card};
 }
 
 /// What the control group allows, where it allows less than the machine has.

@@ -62,8 +62,10 @@ inline Exit run(const ParamsFlags& flags) {
   rows.push_back({"all", grouped(total), "100.0 %"});
   if (flags.show_formula) rows.front().push_back("made of");
   std::printf("%s\n\n%s", type_text(c).c_str(), table_text(rows, "lrrl", Header::yes).c_str());
-  if (c.head == tied)
-    std::printf("\nThe head is tied: Head<untied> would add %s.\n", grouped(std::int64_t{c.vocab} * c.embd).c_str());
+  if (c.head == tied) {
+    const std::string more = grouped(std::int64_t{c.vocab} * c.embd);
+    std::fputs(fitted("\nThe head is tied: Head<untied> would add " + more + ".\n").c_str(), stdout);
+  }
   return Exit::done;
 }
 

@@ -125,8 +125,10 @@ inline void print(const prepare::Report& report, const std::string& out, const T
                     grouped(left_out(s)), grouped(s.counts.tokens), grouped(s.given), times_text(s),
                     grouped(s.validation)});
   }
-  std::printf("%s", table_text(rows, "lrrrrrrr").c_str());
-  for (const std::string& remark : remarks(report, options)) std::printf("  ! %s\n", one_line(remark).c_str());
+  std::printf("%s", table_text(rows, "lrrrrrrr", Header::yes).c_str());
+  for (const std::string& remark : remarks(report, options)) {
+    std::printf("  %s %s\n", styled("!", Style::yellow).c_str(), one_line(remark).c_str());
+  }
   std::printf("\n%s: %s tokens to train on, %s to validate with; %s\n", one_line(out).c_str(),
               grouped(report.train_tokens).c_str(), grouped(report.validation_tokens).c_str(),
               tokenizer.description().c_str());

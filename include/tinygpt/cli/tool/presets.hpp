@@ -16,7 +16,8 @@ struct PresetsFlags {
 inline void add_flags(CLI::App& app, PresetsFlags& flags) {
   app.add_option("NAME", flags.name, "Show this preset in full");
   app.add_flag("--all", flags.all, "List every preset, with its sizes");
-  add_text(app, "--family", "Every preset of this family: classic, gpt2, factory, modern, consumer, ...", "F", flags.family);
+  add_text(app, "--family", "Every preset of this family: classic, gpt2, factory, modern, consumer, ...", "F",
+           flags.family);
   app.add_flag("--json", flags.json, "Print JSON");
 }
 
@@ -57,8 +58,8 @@ inline Exit show_one(const Preset& p, bool json) {
   const std::vector<std::vector<std::string>> facts{
       {"name", std::string(p.name) + ", of the " + std::string(p.family) + " family"},
       {"parameters", grouped(table.param_count())},
-      {"memory to train", memory_text(default_train_bytes(p)) + " in float32, " + memory_text(default_train_bytes(p, bf16)) +
-                              " in bf16, on batches of " + batch},
+      {"memory to train", memory_text(default_train_bytes(p)) + " in float32, " +
+                              memory_text(default_train_bytes(p, bf16)) + " in bf16, on batches of " + batch},
       {"memory to generate",
        memory_text(generate_bytes(c)) + " in float32, " + memory_text(generate_bytes(c, bf16)) + " in bf16"},
       {"FLOPs per token", short_count(forward) + " forward, " + short_count(3 * forward) + " to train"},
@@ -79,7 +80,8 @@ inline std::string memory_pair(std::int64_t in_float32, std::int64_t in_bf16) {
 inline Exit list_presets(std::vector<const Preset*> chosen) {
   const auto size = [](const Preset* p) { return ParamTable(p->config).param_count(); };
   std::stable_sort(chosen.begin(), chosen.end(), [&](const Preset* a, const Preset* b) { return size(a) < size(b); });
-  std::vector<std::vector<std::string>> rows{{"preset", "parameters", "vocabulary", "context", "to train", "to generate"}};
+  std::vector<std::vector<std::string>> rows{
+      {"preset", "parameters", "vocabulary", "context", "to train", "to generate"}};
   for (const Preset* const p : chosen) {
     const Config& c = p->config;
     rows.push_back({std::string(p->name), grouped(ParamTable(c).param_count()),
@@ -99,15 +101,16 @@ inline Exit list_presets(std::vector<const Preset*> chosen) {
 /// Every size, a table for each family. What others call a model stands last: its count is often another.
 inline Exit list_families(const std::vector<const Preset*>& chosen) {
   for (std::size_t begin = 0, end; begin < chosen.size(); begin = end) {
-    std::vector<std::vector<std::string>> rows{{std::string(chosen[begin]->family), "parameters", "L", "C", "heads", "F", "T",
-                                                "V", "batch", "to train", "to generate", "FLOPs/token", "called"}};
+    std::vector<std::vector<std::string>> rows{{std::string(chosen[begin]->family), "parameters", "L", "C", "heads",
+                                                "F", "T", "V", "batch", "to train", "to generate", "FLOPs/token",
+                                                "called"}};
     for (end = begin; end < chosen.size() && chosen[end]->family == chosen[begin]->family; ++end) {
       const Preset& p = *chosen[end];
       const Config& c = p.config;
       const auto text = [](int n) { return std::to_string(n); };
       const int accumulation = p.defaults.grad_accum_steps;
-      rows.push_back({std::string(p.name), grouped(ParamTable(c).param_count()), text(c.layers), text(c.embd), heads_text(c),
-                      text(c.ffn), text(c.ctx), text(c.vocab),
+      rows.push_back({std::string(p.name), grouped(ParamTable(c).param_count()), text(c.layers), text(c.embd),
+                      heads_text(c), text(c.ffn), text(c.ctx), text(c.vocab),
                       text(p.defaults.batch_size) + (accumulation > 1 ? " x " + text(accumulation) : ""),
                       memory_text(default_train_bytes(p)), memory_text(generate_bytes(c)),
                       short_count(3 * static_cast<double>(forward_flops_per_token(c, c.ctx))),
@@ -116,11 +119,12 @@ inline Exit list_families(const std::vector<const Preset*>& chosen) {
     std::printf("%s%s", begin == 0 ? "" : "\n",
                 table_text(rows, "lrrrrrrrrrrrl", Header::yes, {12, 5, 11, 10, 4, 8, 7, 6, 3, 2}).c_str());
   }
-  std::fputs(fitted("\nL layers, C width, heads query/key-value, F feed-forward width, T context, V vocabulary. Memory is in "
-                    "float32; to train, that of the batch shown. FLOPs/token are those of training. Called: what others call "
-                    "the model. tinygpt presets NAME shows one in full.\n")
-                 .c_str(),
-             stdout);
+  std::fputs(
+      fitted("\nL layers, C width, heads query/key-value, F feed-forward width, T context, V vocabulary. Memory is in "
+             "float32; to train, that of the batch shown. FLOPs/token are those of training. Called: what others call "
+             "the model. tinygpt presets NAME shows one in full.\n")
+          .c_str(),
+      stdout);
   return Exit::done;
 }
 

@@ -96,7 +96,8 @@ inline Throughput measured_throughput(std::filesystem::path path, const Config* 
   if (of != nullptr) return known_throughput(median, *of, Evidence::measured, path.string());
   const std::filesystem::path run = path.has_parent_path() ? path.parent_path() : ".";
   if (RunDirectory(run).steps().empty()) {
-    throw UsageError(path.string() + " has no checkpoint beside it that says which model it is: name the preset with "
+    throw UsageError(path.string() +
+                     " has no checkpoint beside it that says which model it is: name the preset with "
                      "--measured-on");
   }
   const ModelConfig said = load_newest(

@@ -130,7 +130,7 @@ template <class Use> void read_pieces(const std::string& input_file, const char*
 
 inline void write_standard_output(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw file_error("write to", "standard output", errno);
+    throw standard_output_error(errno);
   }
 }
 
