@@ -14,12 +14,12 @@ int main() {
   const TokenStream data({text.begin(), text.end()});
 
   cpu::Context ctx;
-  Trainer<Model, cpu::Context> trainer(ctx, {.max_iters = 200, .batch_size = 8, .learning_rate = 3e-3});
+  Trainer<Model> trainer(ctx, {.max_iters = 200, .batch_size = 8, .learning_rate = 3e-3});
   for (int i = 1; i <= 200; ++i) {
     const double loss = trainer.step(data).loss;
     if (i % 50 == 0) std::cout << "step " << i << ", loss " << loss << '\n';
   }
-  Generator<Model, cpu::Context> generator(ctx, trainer.weights());
-  generator.generate(std::vector<int>{'t', 'h', 'e'}, 60, {.temperature = 0},
-                     [](int c) { return bool(std::cout << char(c)); });
+  Generator generator(ctx, trainer);
+  generator.generate(std::vector<int>{'t', 'h', 'e'}, 60, {.temperature = 0}, [](int c) { std::cout << char(c); });
+  std::cout << '\n';
 }

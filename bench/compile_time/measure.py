@@ -93,7 +93,7 @@ GPU_SECTION = """
 Where the build has CUDA, nvcc compiles a second unit for each preset, with all kernels in bf16 and in float32: widths and head
 sizes are template arguments, so presets share none. `tinygpt-{preset}` for
 
-| code for | processor time, s | peak memory, MB |
+| code for | CPU time, s | peak memory, MB |
 | --- | ---: | ---: |
 {rows}
 A machine with a GPU compiles for that one; another as PTX, so that the default build of three presets stays short, and for all
@@ -114,7 +114,7 @@ The cost does not depend on the model's size: layers are stacked on the first ax
 layers of 2560 is as much work for the compiler as one with 4 layers of 192. The commands, with the command line's and the
 JSON library, know no model's type; they are compiled once per build tree, as the library `tinygpt-cli`.
 
-| target | processor time, s | peak memory, MB |
+| target | CPU time, s | peak memory, MB |
 | --- | ---: | ---: |
 {rows}
 
