@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include <tinygpt/io/dataset.hpp>
 #include <tinygpt/in_parallel.hpp>
+#include <tinygpt/io/dataset.hpp>
 
 namespace tinygpt {
 

@@ -105,9 +105,9 @@ inline void count(const Division& division, std::size_t source, const Ending& en
 }
 
 inline Json options_json(const Job& job, const AssembleOptions& options) {
-  return {{"val_fraction", options.val_fraction}, {"deduplicate", options.deduplicate},
+  return {{"val_fraction", options.val_fraction},   {"deduplicate", options.deduplicate},
           {"separator", bytes_text(job.separator)}, {"field", bytes_text(job.field)},
-          {"lowercase", job.filters.lowercase},   {"squeeze_whitespace", job.filters.squeeze_whitespace}};
+          {"lowercase", job.filters.lowercase},     {"squeeze_whitespace", job.filters.squeeze_whitespace}};
 }
 
 }  // namespace assemble
