@@ -330,6 +330,25 @@ class Costs(Case):
         self.assertEqual(result.returncode, 0, result.err)
         self.assertLess(int(usage.read_text()), 300_000, "kB, as the README has it")
 
+    def test_fewer_threads_than_asked_are_fewer_threads(self):
+        self.file("a.txt", TEXT * 100)
+        self.dir.chmod(0o777)
+        nobody = 65534
+
+        def one_thread():
+            if os.getuid() == 0:  # whom the limit does not bind
+                os.setgid(nobody)
+                os.setuid(nobody)
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+        for command in (["prepare", "--source", "a:a.txt", "--out", "set", "--threads", "8"],
+                        ["tokenizer", "train", "--input", "a.txt", "--vocab-size", "260", "--out", "tok", "--threads", "8"]):
+            try:
+                result = self.run_tool(*command, preexec_fn=one_thread)
+            except PermissionError:
+                self.skipTest("another user may not run the program here")
+            self.assertEqual(result.returncode, 0, result.err)
+
     def test_many_files_take_time_in_proportion(self):
         def seconds(n):
             folder = self.dir / f"many{n}"
