@@ -176,7 +176,7 @@ class BadInput(Case):
         self.refused(2, ["--source", "a:a.txt"], "needs --out")
         self.refused(2, ["--out", "set"], "either --source NAME:GLOB or --mix DIR:RATIO")
         self.refused(2, [*good, "--mix", "x:1"], "either --source")
-        self.refused(1, ["--source", "a.txt", "--out", "set"], "NAME:GLOB")
+        self.refused(2, ["--source", "a b:a.txt", "--out", "set"], "NAME:GLOB")
         self.refused(1, ["--source", "a:none*", "--out", "set"], "no file matches none*")
         self.refused(2, [*good, "--source", "a:a.txt"], "two sources are called a")
         self.refused(2, [*good, "--weight", "b:1"], "there is no --source b")

@@ -1,5 +1,5 @@
-// What readers cost: twice the input must not take much more than twice the work. Work is counted, not timed, wherever it
-// can be: a slow machine fails nothing.
+// What readers cost: twice the input must not take much more than twice the work. Work is counted, not timed, wherever
+// it can be: a slow machine fails nothing.
 #include <catch.hpp>
 #include <counted_memory.hpp>
 
@@ -160,9 +160,9 @@ TEST_CASE("JSON keeps its checks: keys, depth, UTF-8 and numbers, each with its 
   refused("[]", "not an object");
   refused("{\"a\":\"\xFF\"}", "not UTF-8 at byte 6");
   refused("{\"a\":" + std::string(32, '[') + std::string(32, ']') + "}", "nested too deeply at byte 36");
-  const Json json = parse_json("{\"a\":" + std::string(31, '[') + std::string(31, ']') +
-                                   R"(,"b":{"x":[1,-2,2.5,true,null,"é"]},"c":{}})",
-                               "f.json");
+  const Json json = parse_json(
+      "{\"a\":" + std::string(31, '[') + std::string(31, ']') + R"(,"b":{"x":[1,-2,2.5,true,null,"é"]},"c":{}})",
+      "f.json");
   CHECK(json["b"]["x"].dump() == "[1,-2,2.5,true,null,\"é\"]");
   CHECK(json["c"].is_object());
   CHECK(json.size() == 3);

@@ -30,8 +30,8 @@ inline std::string memory_sentence(const TrainMemory& m) {
   return m.corpus == 0 ? text : text + ", text " + memory_text(m.corpus);
 }
 
-/// Refuses what would make the machine swap or kill the program, and says what would fit. `memory` is what training takes
-/// with `options` in `precision`.
+/// Refuses what would make the machine swap or kill the program, and says what would fit. `memory` is what training
+/// takes with `options` in `precision`.
 inline void check_memory(const Config& config, const TrainMemory& memory, const TrainOptions& options,
                          std::int64_t available, Precision precision = float32) {
   if (available < 0 || memory.total() <= available) return;
@@ -49,10 +49,12 @@ inline void check_memory(const Config& config, const TrainMemory& memory, const 
     throw OutOfMemory(fault + "not even " + batch(1) + " fits with --recompute blocks, which takes " +
                       memory_text(one.total() + fixed) + ": train a smaller model, or close other programs");
   }
-  if (as_it_is == 0) throw OutOfMemory(fault + batch(most) + " with --recompute blocks is the largest that fits" + smaller);
+  if (as_it_is == 0)
+    throw OutOfMemory(fault + batch(most) + " with --recompute blocks is the largest that fits" + smaller);
   const std::string fits = batch(as_it_is) + " is the largest that fits";
   if (most == as_it_is) throw OutOfMemory(fault + fits + smaller);
-  const auto enough = largest(Recompute::activations) >= options.batch_size ? Recompute::activations : Recompute::blocks;
+  const auto enough =
+      largest(Recompute::activations) >= options.batch_size ? Recompute::activations : Recompute::blocks;
   const std::string with = " with --recompute " + config_text::word_of(config_text::recomputes, enough);
   throw OutOfMemory(fault + fits + ", or " + (most >= options.batch_size ? "this one" : std::to_string(most)) + with +
                     smaller);

@@ -51,7 +51,10 @@ inline constexpr Magic magics[] = {
     {0, "\0\0\xFE\xFF"sv, {How::other_encoding, "UTF-32", "convert it with iconv -f UTF-32 -t UTF-8"}},
     {0, "\xFF\xFE"sv, {How::other_encoding, "UTF-16", "convert it with iconv -f UTF-16 -t UTF-8"}},
     {0, "\xFE\xFF"sv, {How::other_encoding, "UTF-16", "convert it with iconv -f UTF-16 -t UTF-8"}},
-    {0, "\xFD" "7zXZ\0"sv, {How::packed, "xz", "unpack it with xz -d"}},
+    {0,
+     "\xFD"
+     "7zXZ\0"sv,
+     {How::packed, "xz", "unpack it with xz -d"}},
     {0, "\x04\x22\x4D\x18"sv, {How::packed, "LZ4", "unpack it with lz4 -d"}},
     {0, "PK\x03\x04"sv, {How::packed, "a ZIP archive", "unpack it with unzip"}},
     {0, "PK\x05\x06"sv, {How::packed, "an empty ZIP archive", "give a file that holds text"}},
@@ -63,7 +66,10 @@ inline constexpr Magic magics[] = {
     {0, "II*\0"sv, {How::binary, "a TIFF image", ""}},
     {0, "MM\0*"sv, {How::binary, "a TIFF image", ""}},
     {0, "\0\0\x01\0"sv, {How::binary, "an icon", ""}},
-    {0, "\x7F" "ELF"sv, {How::binary, "a program (ELF)", ""}},
+    {0,
+     "\x7F"
+     "ELF"sv,
+     {How::binary, "a program (ELF)", ""}},
     {0, "\xCF\xFA\xED\xFE"sv, {How::binary, "a program (Mach-O)", ""}},
     {0, "\xCA\xFE\xBA\xBE"sv, {How::binary, "a Java class", ""}},
     {0, "\0asm"sv, {How::binary, "WebAssembly", ""}},
@@ -141,7 +147,8 @@ inline std::optional<FileKind> kind_of(std::string_view bytes) {
     if (begins(m)) return m.kind;
   }
   // A frame that zstd passes over: what pzstd and the seekable format begin with.
-  if (bytes.size() >= 4 && (static_cast<unsigned char>(bytes[0]) & 0xF0) == 0x50 && bytes.substr(1, 3) == "\x2A\x4D\x18") {
+  if (bytes.size() >= 4 && (static_cast<unsigned char>(bytes[0]) & 0xF0) == 0x50 &&
+      bytes.substr(1, 3) == "\x2A\x4D\x18") {
     return magics[1].kind;
   }
   if (looks_binary(bytes)) {
@@ -156,7 +163,8 @@ inline std::optional<FileKind> kind_of(std::string_view bytes) {
 inline std::string utf8_fault_sentence(std::string_view text, std::size_t at) {
   constexpr char digits[] = "0123456789abcdef";
   const auto byte = static_cast<unsigned char>(text[at]);
-  const std::string where = std::string("byte 0x") + digits[byte >> 4] + digits[byte & 15] + " at offset " + std::to_string(at);
+  const std::string where =
+      std::string("byte 0x") + digits[byte >> 4] + digits[byte & 15] + " at offset " + std::to_string(at);
   if (text.find('\0') != std::string_view::npos) {
     return where + ", and it holds zero bytes, so it is no text in any usual encoding: give a text file";
   }

@@ -22,7 +22,9 @@ inline std::pair<Descriptor, std::int64_t> open_regular(const std::filesystem::p
   // Not to block where the path is a pipe without a writer; regular files do not know the flag.
   Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   const int error = errno;
-  const auto refuse = [&] { return Error("cannot read " + path.string() + ": it is not a regular file: check the path"); };
+  const auto refuse = [&] {
+    return Error("cannot read " + path.string() + ": it is not a regular file: check the path");
+  };
   if (!fd && (error == ENXIO || error == ENODEV)) throw refuse();  // a socket, or a device that is not there
   if (!fd) throw file_error("read", path, error);
   struct stat status {};

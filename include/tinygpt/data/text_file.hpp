@@ -15,8 +15,8 @@
 
 namespace tinygpt {
 
-/// The whole of a UTF-8 text file, without the byte-order mark that it may begin with. Each way in which it can be unfit
-/// is one sentence.
+/// The whole of a UTF-8 text file, without the byte-order mark that it may begin with. Each way in which it can be
+/// unfit is one sentence.
 inline std::string read_text_file(const std::filesystem::path& path) {
   std::string text;
   {

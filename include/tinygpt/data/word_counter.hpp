@@ -24,8 +24,8 @@ namespace tinygpt {
 /// Texts go in piece by piece, counts come out; the counts are the same however a text is cut and whatever the number
 /// of threads. Holds about a megabyte of text per thread, and more only where a word is longer than that.
 ///
-/// With one thread the caller counts; with more, that many others do, or as many as the system gives, and the caller only
-/// waits for them where they cannot keep up.
+/// With one thread the caller counts; with more, that many others do, or as many as the system gives, and the caller
+/// only waits for them where they cannot keep up.
 class WordCounter {
  public:
   WordCounter(Pattern pattern, int threads) : pattern_(pattern), counts_(static_cast<std::size_t>(threads)) {

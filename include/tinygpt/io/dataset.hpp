@@ -47,8 +47,8 @@ inline Json read(const std::filesystem::path& path) { return parse_json(read_sma
 
 /// A name from a file must not lead out of the directory.
 inline std::string plain_name(std::string name, const std::filesystem::path& path) {
-  if (name.empty() || name == "." || name == ".." || name.size() > 255 ||
-      name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
+  if (name.empty() || name == "." || name == ".." || name.size() > 255 || name.find('/') != std::string::npos ||
+      name.find('\0') != std::string::npos) {
     throw damaged(path, "'" + printable(name) + "' is not the plain name of a file");
   }
   return name;

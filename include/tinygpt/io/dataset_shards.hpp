@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include <tinygpt/io/dataset.hpp>
 #include <tinygpt/in_parallel.hpp>
+#include <tinygpt/io/dataset.hpp>
 
 namespace tinygpt {
 
@@ -26,18 +26,24 @@ struct CheckedShards {
 
 namespace dataset {
 
-/// Throws where ids of two bytes each cannot be what a raw file holds.
-inline void expect_two_bytes(const std::filesystem::path& path, int vocab) {
+/// Throws where a raw file that is to be read as uint16 shows that it holds uint32.
+inline void expect_two_bytes(const std::filesystem::path& path) {
+  if (!TokenShard::is_raw_uint32(path)) return;
+  throw Error(path.string() +
+              " would be read as uint16, but every second number is the upper half of a uint32: write \"dtype\": "
+              "\"uint32\" in dataset_metadata.json, or prepare the data again");
+}
+
+/// Throws where the ids of a vocabulary need more than the two bytes that a file without a word on it is taken to have.
+inline void expect_room_in_two_bytes(const Dataset& dataset, const DatasetSplit& split, int vocab) {
   constexpr int any_id = std::numeric_limits<int>::max();  // the vocabulary is not known
-  const std::string advice =
-      ": write dataset_metadata.json with {\"dtype\": \"uint32\"} beside it, or prepare the data again";
-  if (TokenShard::is_raw_uint32(path)) {
-    throw Error(path.string() + " would be read as uint16, but every second number is the upper half of a uint32" +
-                advice);
-  }
-  if (vocab > 65536 && vocab != any_id) {
-    throw Error(path.string() + " would be read as uint16, which cannot hold the ids of a tokenizer of " +
-                std::to_string(vocab) + " tokens" + advice);
+  if (dataset.kind != DatasetKind::nanogpt || vocab <= 65536 || vocab == any_id) return;
+  for (const DatasetShard& shard : split.shards) {
+    if (shard.format != ShardFormat::raw_uint16) continue;
+    throw Error((dataset.directory / shard.file).string() +
+                " would be read as uint16, which cannot hold the ids of a tokenizer of " + std::to_string(vocab) +
+                " tokens: write dataset_metadata.json with {\"dtype\": \"uint32\"} beside it, or prepare the data "
+                "again");
   }
 }
 
@@ -45,7 +51,7 @@ inline void expect_two_bytes(const std::filesystem::path& path, int vocab) {
 inline std::pair<TokenShard, std::uint32_t> checked(const std::filesystem::path& directory, const DatasetShard& said,
                                                     int vocab) {
   const auto path = directory / said.file;
-  if (said.format == ShardFormat::raw_uint16) expect_two_bytes(path, vocab);
+  if (said.format == ShardFormat::raw_uint16) expect_two_bytes(path);
   auto shard = TokenShard::open(path, said.format);
   const std::string changed = path.string() + " has changed since it was prepared: ";
   const std::string advice = ": copy it or prepare it again";
@@ -66,6 +72,7 @@ inline std::pair<TokenShard, std::uint32_t> checked(const std::filesystem::path&
 /// Opens the shards of a split and reads them all once, on as many threads: every id must be below `vocab`. Of several
 /// faults the first shard's is thrown.
 inline CheckedShards open_shards(const Dataset& dataset, const DatasetSplit& split, int vocab, int threads = 1) {
+  dataset::expect_room_in_two_bytes(dataset, split, vocab);
   const std::size_t n = split.shards.size();
   std::vector<std::optional<std::pair<TokenShard, std::uint32_t>>> opened(n);
   std::vector<std::size_t> order(n);

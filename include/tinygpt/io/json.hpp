@@ -142,8 +142,8 @@ inline std::string bytes_text(std::string_view bytes) {
   const auto add_characters = [&](std::string_view part) {
     for (std::size_t i = 0; i < part.size(); ++i) {
       const auto is_digit = [&](std::size_t at) { return std::isxdigit(static_cast<unsigned char>(part[at])) != 0; };
-      const bool looks_escaped = part[i] == '\\' && i + 3 < part.size() && part[i + 1] == 'x' && is_digit(i + 2) &&
-                                 is_digit(i + 3);
+      const bool looks_escaped =
+          part[i] == '\\' && i + 3 < part.size() && part[i + 1] == 'x' && is_digit(i + 2) && is_digit(i + 3);
       text += looks_escaped ? escaped(part[i]) : std::string(1, part[i]);
     }
   };

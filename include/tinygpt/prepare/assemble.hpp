@@ -32,7 +32,7 @@ struct SourceReport {
   std::int64_t validation = 0;  ///< and for validation
   Json json = Json::object();   ///< more of it for dataset.json
 
-  std::vector<std::string> bad{};        ///< the first documents that could not be read
+  std::vector<std::string> bad{};         ///< the first documents that could not be read
   std::vector<PassedOver> passed_over{};  ///< files
   std::vector<std::filesystem::path> rows_as_text{};
 };

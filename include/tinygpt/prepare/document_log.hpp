@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include <tinygpt/data/regular_file.hpp>
 #include <tinygpt/io/file.hpp>
 #include <tinygpt/prepare/fingerprint.hpp>
 
@@ -77,8 +78,7 @@ template <class Value> class SequentialFile {
  public:
   /// From value number `first` on.
   explicit SequentialFile(std::filesystem::path path, std::int64_t first = 0)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (!fd_) throw file_error("read", path_, errno);
+      : path_(std::move(path)), fd_(open_regular(path_).first) {
     rewind(first);
   }
 

@@ -126,8 +126,7 @@ class Worker {
         if (result.bad.size() < most_named) result.bad.push_back(bytes_text(what));
         return;
       }
-      throw Error(what + ": " + advice +
-                  ", or leave such text out with --skip-bad");
+      throw Error(what + ": " + advice + ", or leave such text out with --skip-bad");
     };
     const auto take = [&](const Document& document) {
       std::string_view text = document.text;
@@ -160,8 +159,9 @@ class Worker {
       result.counts.bytes += static_cast<std::int64_t>(text.size());
       result.counts.tokens += tokens;
     };
-    const char* const advice =
-        input.layout == Layout::jsonl ? "correct the row" : "convert the file, for example with iconv -f LATIN1 -t UTF-8";
+    const char* const advice = input.layout == Layout::jsonl
+                                   ? "correct the row"
+                                   : "convert the file, for example with iconv -f LATIN1 -t UTF-8";
     const auto unreadable = [&](const BadRow& row) { bad(row, advice); };
     for_each_document(chunk, input.layout, job_.separator, job_.field, take, unreadable);
     return result;
@@ -204,7 +204,11 @@ class Encoding {
 
   /// Goes on with what `directory` holds of the same job.
   Encoding(std::filesystem::path directory, const Job& job, const Tokenizer& tokenizer)
-      : directory_(std::move(directory)), job_(job), tokenizer_(tokenizer), counts_(job.sources.size()), bad_(job.sources.size()) {
+      : directory_(std::move(directory)),
+        job_(job),
+        tokenizer_(tokenizer),
+        counts_(job.sources.size()),
+        bad_(job.sources.size()) {
     job_text_ = fingerprint_of(encode::job_json(job, tokenizer).dump()).text();
     if (!restore()) restart();
   }

@@ -26,8 +26,8 @@ namespace tinygpt::prepare {
 
 namespace input_stream {
 
-/// The window that the first zstd frame of some bytes asks for: so much of the text before is kept. 0 where the bytes do
-/// not say. Source: RFC 8878, section 3.1.1.1.
+/// The window that the first zstd frame of some bytes asks for: so much of the text before is kept. 0 where the bytes
+/// do not say. Source: RFC 8878, section 3.1.1.1.
 inline std::uint64_t zstd_window(std::string_view frame) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(frame[i])); };
   if (frame.size() < 6 || !frame.starts_with("\x28\xB5\x2F\xFD")) return 0;
@@ -47,11 +47,11 @@ inline std::uint64_t zstd_window(std::string_view frame) {
 }  // namespace input_stream
 
 /// Reads a file front to back, decompressed, with a memory that does not depend on its size. zstd's window takes memory
-/// as the file says: up to 128 MiB by default, up to 2 GiB after `zstd --long=31`, where there is that much. Zeros after
-/// the last gzip member or zstd frame, as tapes and block devices leave them, are passed over; any other bytes there, and
-/// a file that ends in the middle of compressed data, are an error that names the file.
-/// Sources: RFC 1952 (gzip, of which there may be several members), RFC 8878 (zstd, likewise frames, and frames to pass
-/// over, which pzstd and the seekable format write).
+/// as the file says: up to 128 MiB by default, up to 2 GiB after `zstd --long=31`, where there is that much. Zeros
+/// after the last gzip member or zstd frame, as tapes and block devices leave them, are passed over; any other bytes
+/// there, and a file that ends in the middle of compressed data, are an error that names the file. Sources: RFC 1952
+/// (gzip, of which there may be several members), RFC 8878 (zstd, likewise frames, and frames to pass over, which pzstd
+/// and the seekable format write).
 class InputStream {
  public:
   static constexpr std::size_t usual_buffer = std::size_t{1} << 18;

@@ -87,7 +87,9 @@ class Scanner {
 
   bool read_wanted() {
     if (found) return fail("it has '" + std::string(field_) + "' twice");
-    if (peek() != '"') return (peek() == '{' || peek() == '[' || skip_scalar()) && fail("its '" + std::string(field_) + "' is not a text");
+    if (peek() != '"')
+      return (peek() == '{' || peek() == '[' || skip_scalar()) &&
+             fail("its '" + std::string(field_) + "' is not a text");
     found = true;
     std::string_view value;
     if (!read_string(value, text)) return wrong();
@@ -185,8 +187,10 @@ class Scanner {
     char32_t number = 0;
     if (at + 4 > row_.size()) return std::nullopt;
     for (const char c : row_.substr(at, 4)) {
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) return std::nullopt;
       number = number << 4 | static_cast<char32_t>(digit);
     }

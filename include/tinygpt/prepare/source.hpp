@@ -122,9 +122,9 @@ inline void find_inputs(Source& source, const InputRules& rules = {}) {
   }
   if (source.inputs.empty()) {
     throw Error("source " + source.name + " has no file to read: " +
-                (source.passed_over.empty() ? std::string("--exclude leaves all of them out: check it")
-                                            : source.passed_over.front().path.string() + ": " +
-                                                  source.passed_over.front().why));
+                (source.passed_over.empty()
+                     ? std::string("--exclude leaves all of them out: check it")
+                     : source.passed_over.front().path.string() + ": " + source.passed_over.front().why));
   }
 }
 
@@ -146,7 +146,8 @@ inline std::string name_for(const std::string& pattern) {
   std::string name = path.filename().string();
   if (!std::filesystem::is_directory(path, error)) name = name.substr(0, name.find('.', 1));
   for (char& c : name) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '.';
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '.';
     if (!plain) c = '_';
   }
   if (!name.empty() && name.front() == '.') name.front() = '_';

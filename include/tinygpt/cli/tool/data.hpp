@@ -163,13 +163,12 @@ inline std::vector<std::string> samples(const CheckedShards& checked, const Toke
 /// What a person should know who trains this preset on a dataset whose ids are below `vocab`; empty where all is well.
 inline std::string vocabulary_remark(const Preset& preset, int vocab) {
   const int rows = preset.config.vocab;
-  const std::string both = "the data has " + grouped(vocab) + " ids, and " + std::string(preset.name) + " has rows for " +
-                           grouped(rows);
+  const std::string both =
+      "the data has " + grouped(vocab) + " ids, and " + std::string(preset.name) + " has rows for " + grouped(rows);
   if (vocab > rows) return both + ": it cannot be trained on this data";
   if (vocab >= rows - rows / 10) return "";
-  return both + ": " + grouped(rows - vocab) +
-         " of them would never be used: take a preset with a vocabulary near " + grouped(vocab) +
-         ", or prepare the data with a tokenizer of about " + grouped(rows) + " tokens";
+  return both + ": " + grouped(rows - vocab) + " of them would never be used: take a preset with a vocabulary near " +
+         grouped(vocab) + ", or prepare the data with a tokenizer of about " + grouped(rows) + " tokens";
 }
 
 inline const char* kind_text(DatasetKind kind) {

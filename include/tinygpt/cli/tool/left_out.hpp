@@ -23,7 +23,8 @@ inline std::string named_text(const std::vector<std::string>& names, std::int64_
 }
 
 /// Remarks on the files of a source that were not read, or perhaps not as they were meant.
-inline std::vector<std::string> file_remarks(const std::string& name, const std::vector<prepare::PassedOver>& passed_over,
+inline std::vector<std::string> file_remarks(const std::string& name,
+                                             const std::vector<prepare::PassedOver>& passed_over,
                                              const std::vector<std::filesystem::path>& rows_as_text) {
   std::vector<std::string> remarks, names;
   const auto count_text = [](std::size_t n) {

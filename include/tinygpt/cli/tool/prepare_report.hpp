@@ -99,7 +99,8 @@ inline std::vector<std::string> remarks(const prepare::Report& report, const pre
 }
 
 inline Report report_json(const prepare::Report& report, const std::string& out) {
-  Report json{{"out", bytes_text(out)}, {"train_tokens", report.train_tokens}, {"val_tokens", report.validation_tokens}};
+  Report json{
+      {"out", bytes_text(out)}, {"train_tokens", report.train_tokens}, {"val_tokens", report.validation_tokens}};
   for (const prepare::SourceReport& s : report.sources) {
     Report source{{"name", s.name}};
     prepare::for_each_count(s.counts, [&](const char* name, std::int64_t count) { source[name] = count; });

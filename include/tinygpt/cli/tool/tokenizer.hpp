@@ -150,8 +150,8 @@ inline Exit run(const EncodeFlags& flags) {
   if (!flags.text) {
     read_pieces(flags.input_file, "the text", [&](std::string_view piece) { text += piece; });
     if (const auto kind = kind_of(text)) {
-      throw Error("cannot read " + (flags.input_file.empty() ? "standard input" : flags.input_file) + " as text: " +
-                  kind->sentence());
+      throw Error("cannot read " + (flags.input_file.empty() ? "standard input" : flags.input_file) +
+                  " as text: " + kind->sentence());
     }
     if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   }
