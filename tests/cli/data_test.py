@@ -117,7 +117,7 @@ class Datasets(Case):
         self.assertIn("6 windows of 128 tokens in 3 iterations", text)
         for cut in (5, 6, 7, 9):  # within an epoch and at its end
             parts = self.dir / f"parts{cut}"
-            self.train_on(data, parts, *options, "--checkpoint-interval", cut)
+            self.train_on(data, parts, *options, "--eval-interval", 0, "--checkpoint-interval", cut)
             shutil.rmtree(parts / "step-000010")
             self.assertEqual(self.state(parts)["data"]["windows_drawn"], 2 * cut)
             result = run("train", "--dataset-dir", data, "--out", parts, "--resume")
@@ -218,7 +218,9 @@ class Datasets(Case):
         self.assertAlmostEqual(self.state(out)["best_validation_loss"], min(line["val_loss"] for line in evaluations), 6)
         plain = self.dir / "plain"
         self.train_on(data, plain, "--max-iters", 2, "--eval-interval", 1)
-        self.same(plain, out, "step-000002")  # evaluating more changes nothing
+        # Evaluating more changes nothing but what is evaluated.
+        self.same(plain, out, "step-000002", ["model.safetensors", "optimizer.safetensors", "tokenizer.json"])
+        self.assertEqual({**self.state(plain), "eval_datasets": self.state(out)["eval_datasets"]}, self.state(out))
 
     def test_wrong_command_lines(self):
         def wrong(*arguments):

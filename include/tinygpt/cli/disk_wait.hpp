@@ -1,8 +1,10 @@
 // Waiting for room on a full disk, so that hours of work do not end because of it.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <ratio>
 #include <string>
 #include <thread>
 

@@ -377,9 +377,10 @@ class TrainingRun {
   Exit finished(const Session& s) const {
     const double seconds = std::chrono::duration<double>(Clock::now() - s.begun).count();
     const bool early = trainer_->iteration() < options().max_iters;
-    std::printf("\n%s %s: validation loss %.4f nats per token; the model is in %s\n",
-                early ? "ended early after" : "done in", duration_text(seconds).c_str(),
-                state_.last_validation_loss.value_or(0), run_->path().c_str());
+    std::printf("\n");
+    print((early ? "ended early after " : "done in ") + duration_text(seconds) +
+          format(": validation loss %.4f nats per token; the model is in ", state_.last_validation_loss.value_or(0)) +
+          printable(run_->path().string()));
     if (early) {
       print("at step " + grouped(trainer_->iteration()) + " there were " + grouped(state_.without_improvement) +
             " evaluations without a better validation loss (--patience)");
@@ -391,9 +392,9 @@ class TrainingRun {
     std::string model = shell_quoted(flags_.out);
     if (state_.best_step) {
       const bool newest = *state_.best_step == trainer_->iteration();
-      std::printf("best validation loss %.4f at step %lld: %s\n", *state_.best_validation_loss,
-                  static_cast<long long>(*state_.best_step),
-                  printable(run_->step_path(*state_.best_step).string()).c_str());
+      print(format("best validation loss %.4f at step %lld: ", *state_.best_validation_loss,
+                   static_cast<long long>(*state_.best_step)) +
+            printable(run_->step_path(*state_.best_step).string()));
       if (!newest) model += " --best";
     }
     const std::string prompt = data_.beginning.empty() ? "" : " --prompt " + shell_quoted(data_.beginning);
