@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 import cli_test
-from cli_test import PROGRAM, TINY, Case, crc32c, run, wait_for
+from cli_test import HANGS, PROGRAM, TINY, Case, crc32c, run, wait_for
 
 CONTEXT = 128  # of tiny_char
 
@@ -193,11 +193,11 @@ class Datasets(Case):
                                     out, *TINY, "--max-iters", "100", "--eval-interval", "50"], stdout=subprocess.PIPE)
         wait_for(process.stdout, b"step 10/")
         process.send_signal(signal.SIGINT)
-        command = process.communicate(timeout=60)[0].decode().rstrip().splitlines()[-1].strip()
+        command = process.communicate(timeout=HANGS)[0].decode().rstrip().splitlines()[-1].strip()
         self.assertEqual(process.returncode, 130)
         self.assertIn("--dataset-dir", command)
         self.assertIn("--eval-dataset-dir", command)
-        result = subprocess.run(command, shell=True, capture_output=True, timeout=300)
+        result = subprocess.run(command, shell=True, capture_output=True, timeout=HANGS)
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_more_datasets_are_validated_with_under_their_own_names(self):

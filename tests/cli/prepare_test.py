@@ -18,10 +18,11 @@ import time
 import unittest
 
 PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+HANGS = 3600  # seconds, against what never ends: no machine on which it works needs as long
 
 
 def run(*arguments, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=HANGS, **options)
 
 
 def text_of(count, seed=1):
@@ -297,7 +298,7 @@ class Interruptions(Case):
         process = self.start()
         time.sleep(0.15)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS)
         if process.returncode != 0:  # it may have been done already
             self.assertEqual(process.returncode, 130, out + err)
             self.assertIn("the same command goes on", out)

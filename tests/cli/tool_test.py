@@ -18,6 +18,7 @@ import time
 import unittest
 
 PROGRAM, FAKE_NVML = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(2)) if len(sys.argv) > 2 else (None, None)
+HANGS = 3600  # seconds, against what never ends: no machine on which it works needs as long
 os.environ["TINYGPT_NVML"] = ""
 CARDS = {**os.environ, "TINYGPT_NVML": str(FAKE_NVML)}  # of 12 and 24 GiB
 GOOD = {"batch_size": 16, "block_size": 512, "vocab_size": 50304, "n_embd": 512, "n_head": 8, "n_layer": 8,
@@ -35,7 +36,17 @@ def has_bf16():
 
 
 def run(*arguments, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=HANGS, **options)
+
+
+def best_time(*arguments):
+    """Seconds, of the best of five runs: what else the machine does is not counted."""
+    times = []
+    for _ in range(5):
+        begun = time.monotonic()
+        run(*arguments)
+        times.append(time.monotonic() - begun)
+    return min(times)
 
 
 class Case(unittest.TestCase):
@@ -88,16 +99,12 @@ class HelpAndUsage(Case):
         self.refused(2, ["../../bin/ls"], "no command and no preset")
         self.refused(2, ["tiny\nchar"], "no command and no preset")
 
-    def test_every_command_answers_in_50_ms(self):
+    def test_every_command_answers_at_once(self):
         config = self.config()
+        start = best_time("--version")
         for arguments in (["presets", "--json"], ["presets"], ["fit"], ["params", "--preset", "consumer_3B"],
                           ["validate", config], ["new", config], ["nonsense"]):
-            best = 1.0
-            for _ in range(5):
-                begun = time.monotonic()
-                run(*arguments)
-                best = min(best, time.monotonic() - begun)
-            self.assertLess(best, 0.05, arguments)
+            self.assertLess(best_time(*arguments), 20 * start, arguments)  # of which most is the start of any program
 
 
 class Presets(Case):
@@ -379,18 +386,17 @@ class Validate(Case):
     def test_files_that_are_no_configs(self):
         for text, needle in (("", "1 mistake"), ("[1]", "1 mistake"), ("{" * 10000, "1 mistake"),
                              ('{"a":' + "[" * 10000 + "]" * 10000 + "}", "1 mistake")):
-            begun = time.monotonic()
-            self.refused(1, ["validate", self.config(text)], needle)
-            self.assertLess(time.monotonic() - begun, 1)
+            config = self.config(text)
+            self.refused(1, ["validate", config], needle)
+            self.assertLess(best_time("validate", config), 20 * best_time("--version"))
         self.refused(1, ["validate", self.dir], "directory")
         self.refused(1, ["validate", self.dir / "nothing.json"], "no such file")
         self.refused(1, ["validate", "/dev/zero"], "not a regular file")
         large = self.dir / "large.json"
         with large.open("wb") as file:
             file.truncate(100_000_000)
-        begun = time.monotonic()
         self.refused(1, ["validate", large], "100.0 MB")
-        self.assertLess(time.monotonic() - begun, 1)
+        self.assertLess(best_time("validate", large), 20 * best_time("--version"))  # nothing of it is read
 
     def test_control_characters_do_not_reach_the_terminal(self):
         table = self.refused(1, ["validate", self.config(**{"\x1b[31m\n": 1})], "1 mistake")

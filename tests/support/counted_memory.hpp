@@ -9,6 +9,11 @@ struct CountedMemory {
   static std::int64_t live();
   static std::int64_t peak();
   static void reset_peak();
+
+  /// From now on `n` allocations succeed in this thread, the next one fails, and those after it succeed again.
+  static void fail_after(std::int64_t n);
+  /// None fails any more; true where one has failed since fail_after().
+  static bool never_fail();
 };
 
 /// The most bytes that body() has beside those that were there before, whether it throws or not.

@@ -10,6 +10,14 @@
 namespace {
 
 std::atomic<std::int64_t> live_bytes{0}, peak_bytes{0};
+thread_local std::int64_t until_failure = -1;  // allocations that succeed before one fails; below 0: none fails
+thread_local bool has_failed = false;
+
+/// Is this the allocation that is to fail?
+bool fails() {
+  if (until_failure < 0 || until_failure-- > 0) return false;
+  return has_failed = true;
+}
 
 void* counted(void* p) {
   if (p == nullptr) throw std::bad_alloc();
@@ -37,9 +45,14 @@ void* aligned(std::size_t size, std::align_val_t alignment) {
 std::int64_t CountedMemory::live() { return live_bytes.load(); }
 std::int64_t CountedMemory::peak() { return peak_bytes.load(); }
 void CountedMemory::reset_peak() { peak_bytes.store(live_bytes.load()); }
+void CountedMemory::fail_after(std::int64_t n) { until_failure = n, has_failed = false; }
+bool CountedMemory::never_fail() {
+  until_failure = -1;
+  return has_failed;
+}
 
 // All of them, as a sanitizer's own operators do not call these.
-void* operator new(std::size_t size) { return counted(std::malloc(size == 0 ? 1 : size)); }
+void* operator new(std::size_t size) { return counted(fails() ? nullptr : std::malloc(size == 0 ? 1 : size)); }
 void* operator new[](std::size_t size) { return ::operator new(size); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   try {
@@ -50,7 +63,7 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
 }
 void* operator new[](std::size_t size, const std::nothrow_t& nothrow) noexcept { return ::operator new(size, nothrow); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted(aligned(size == 0 ? 1 : size, alignment));
+  return counted(fails() ? nullptr : aligned(size == 0 ? 1 : size, alignment));
 }
 void* operator new[](std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
 void operator delete(void* p) noexcept { uncounted(p); }

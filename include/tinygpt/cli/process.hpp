@@ -6,9 +6,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -41,6 +45,32 @@ inline void ignore_signals_of_write() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+/// Memory that is kept back until there is no more. Destructors of the JSON library allocate, and may not fail: when the
+/// first allocation fails, half of the reserve is freed and it is tried again; the next failure frees the rest for the
+/// way out, and throws.
+class MemoryReserve {
+ public:
+  MemoryReserve() {
+    for (auto& half : halves_) half = std::malloc(std::size_t{1} << 20);
+    std::set_new_handler(give_up);
+  }
+  ~MemoryReserve() {
+    std::set_new_handler(nullptr);
+    for (auto& half : halves_) std::free(half.exchange(nullptr));
+  }
+  MemoryReserve(const MemoryReserve&) = delete;
+  MemoryReserve& operator=(const MemoryReserve&) = delete;
+
+ private:
+  static void give_up() {
+    if (void* const first = halves_[0].exchange(nullptr)) return std::free(first);
+    std::free(halves_[1].exchange(nullptr));
+    throw std::bad_alloc();
+  }
+
+  static inline std::array<std::atomic<void*>, 2> halves_{};
+};
+
 /// Has the reader of standard output gone, as `head` goes when it has seen enough?
 inline bool reader_has_gone() {
   pollfd out{STDOUT_FILENO, POLLOUT, 0};
@@ -69,6 +99,7 @@ template <class Body> int run_program(std::string_view name, Body&& body) {
   };
   process::open_standard_streams();
   process::ignore_signals_of_write();
+  const process::MemoryReserve reserve;
   const auto run = [&]() -> Exit {
     try {
       return body();

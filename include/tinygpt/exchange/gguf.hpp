@@ -191,8 +191,8 @@ inline std::string header_of(const ModelView& model, const std::string& architec
   for (const PlacedTensor& tensor : tensors) {
     list.text(tensor.map.name);
     list.number(static_cast<std::uint32_t>(tensor.map.shape.size()));
-    for (std::size_t i = tensor.map.shape.size(); i-- > 0;) {  // the contiguous one first
-      list.number(static_cast<std::uint64_t>(tensor.map.shape[i]));
+    for (auto extent = tensor.map.shape.rbegin(); extent != tensor.map.shape.rend(); ++extent) {  // the contiguous one first
+      list.number(static_cast<std::uint64_t>(*extent));
     }
     list.number(static_cast<std::uint32_t>(tensor.type));
     list.number(static_cast<std::uint64_t>(tensor.offset));

@@ -211,14 +211,14 @@ inline Tensor read_tensor_entry(Scanner& in) {
     in.fault(at, name + " has " + std::to_string(tensor.dimensions) + " dimensions, not 1 to 4");
   }
   std::int64_t numbers = 1;
-  for (std::size_t i = tensor.dimensions; i-- > 0;) {
+  for (std::size_t i = tensor.dimensions; i > 0; --i) {  // the contiguous one first
     at = in.position();
     const auto extent = in.number<std::uint64_t>("a dimension");
     if (extent == 0 || extent > INT64_MAX ||
         __builtin_mul_overflow(numbers, static_cast<std::int64_t>(extent), &numbers)) {
       in.fault(at, name + " has an extent of " + std::to_string(extent) + ", which no tensor can have");
     }
-    tensor.shape[i] = static_cast<std::int64_t>(extent);
+    tensor.shape[i - 1] = static_cast<std::int64_t>(extent);
   }
   at = in.position();
   const auto number = in.number<std::uint32_t>("the type of a tensor");

@@ -155,7 +155,7 @@ inline std::uint32_t crc32c(std::span<const std::byte> bytes) {
 /// Eight hexadecimal digits.
 inline std::string crc_text(std::uint32_t crc) {
   std::string text(8, '0');
-  for (std::size_t i = 8; i-- > 0; crc >>= 4) text[i] = "0123456789abcdef"[crc & 15];
+  for (std::size_t i = 8; i > 0; --i, crc >>= 4) text[i - 1] = "0123456789abcdef"[crc & 15];
   return text;
 }
 

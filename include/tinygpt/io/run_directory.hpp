@@ -81,7 +81,10 @@ class RunDirectory {
       const auto line = std::string_view(text).substr(begin, end - begin);
       const Json json = Json::parse(line, nullptr, false);
       if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
-      if (json["step"].get<std::int64_t>() <= step) kept.append(line) += '\n';
+      // One that only a number without a sign can hold would come back below 0.
+      constexpr auto most = std::numeric_limits<std::int64_t>::max();
+      const bool beyond = json["step"].is_number_unsigned() && json["step"].get<std::uint64_t>() > most;
+      if (!beyond && json["step"].get<std::int64_t>() <= step) kept.append(line) += '\n';
     }
     write_file_atomically(file, kept);
   }

@@ -22,6 +22,7 @@ class Tensor {
   using element = E;
   static constexpr int rank = sizeof...(Axes);
   static constexpr int dynamic = (0 + ... + int{Axes::value == dyn});
+  using Extents = std::array<int, static_cast<std::size_t>(dynamic == 0 ? 1 : dynamic)>;
 
   constexpr Tensor() = default;
 
@@ -43,11 +44,11 @@ class Tensor {
 
   TINYGPT_HD constexpr E* data() const { return data_; }
   TINYGPT_HD constexpr explicit operator bool() const { return data_ != nullptr; }
-  TINYGPT_HD constexpr const std::array<int, dynamic == 0 ? 1 : dynamic>& dynamic_extents() const { return extents_; }
+  TINYGPT_HD constexpr const Extents& dynamic_extents() const { return extents_; }
 
   /// Extent of axis number `axis`.
   TINYGPT_HD constexpr int extent(int axis) const {
-    constexpr std::array<int, rank> fixed{Axes::value...};
+    constexpr std::array<int, static_cast<std::size_t>(rank)> fixed{Axes::value...};
     int slot = 0;
     for (int i = 0; i < axis; ++i) slot += fixed[static_cast<std::size_t>(i)] == dyn;
     const int value = fixed[static_cast<std::size_t>(axis)];
@@ -80,7 +81,7 @@ class Tensor {
   struct is_axis<Axis, Axis<Ns...>> : std::true_type {};
 
   E* data_ = nullptr;
-  std::array<int, dynamic == 0 ? 1 : dynamic> extents_{};
+  Extents extents_{};
 };
 
 /// The same view, for reading: for an op that deduces its extents from an input.
