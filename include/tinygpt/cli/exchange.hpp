@@ -13,6 +13,7 @@
 #include <tinygpt/exchange/llmc.hpp>
 #include <tinygpt/exchange/nanogpt.hpp>
 #include <tinygpt/exchange/onnx.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 #include <tinygpt/io/model_directory.hpp>
 
 namespace tinygpt::cli {
@@ -96,15 +97,6 @@ inline const ExportFormat& format_named(const std::string& word) {
     choices += (choices.empty() ? "" : ", ") + std::string(format.word);
   }
   throw UsageError("--format must be one of " + choices + ", not '" + printable(word) + "': see --help");
-}
-
-/// What is there stays there.
-inline void expect_free(const std::string& out) {
-  std::error_code error;
-  const auto status = std::filesystem::symlink_status(out, error);
-  if (!std::filesystem::exists(status)) return;
-  if (std::filesystem::is_directory(status) && std::filesystem::is_empty(out, error)) return;
-  throw Error(out + " is there already: remove it, or give another --out");
 }
 
 /// llm.c's, llama.cpp's and nanoGPT's are told by their first bytes and by their tensors.
@@ -193,7 +185,9 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   if (flags.out.empty()) throw UsageError("export needs --out PATH, where to write: see --help");
   const ExportFormat& format = exchange::format_named(flags.format);
   format.check(flags);
-  exchange::expect_free(flags.out);
+  const OutputLock lock(flags.out);
+  expect_free(flags.out);
+  if (flags.format.starts_with("onnx")) expect_free(flags.out + ".data");
   const LoadedModel model = load_newest(
       flags.model, [&](const std::filesystem::path& path) { return read_model_directory(path, expected); },
       [&](const char* sentence) { warn(sentence + std::string("; reading the one before it")); });
@@ -212,7 +206,8 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
 inline Exit import_model(const ImportFlags& flags, const std::optional<Config>& expected) {
   if (flags.from.empty()) throw UsageError("import needs --from PATH, what to read: see --help");
   if (flags.out.empty()) throw UsageError("import needs --out DIR, where to write: see --help");
-  exchange::expect_free(flags.out);
+  const OutputLock lock(flags.out);
+  expect_free(flags.out);
   const LoadedModel model = exchange::read_foreign(flags, expected);
   write_model_directory(flags.out, model.view(), StoredType::float32, Manifest::yes);
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),
