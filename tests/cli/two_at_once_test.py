@@ -2,7 +2,7 @@
 """Two of anything at once with one --out: one makes it, the other is refused. What a user has stays; what was stopped
 leaves nothing, or is cleared by the next.
 
-    two_at_once_test.py TINYGPT PRESET [unittest arguments...]
+    two_at_once_test.py TINYGPT [unittest arguments...]
 """
 import json
 import os
@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-TINYGPT, PRESET = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(2)) if len(sys.argv) > 2 else (None, None)
+TINYGPT = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 
 
 class Case(unittest.TestCase):
@@ -30,23 +30,47 @@ class Case(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"line {i} of {name} {i * i}\n" for i in range(lines)))
 
-    def run_(self, *arguments, program=None, code=0):
-        done = subprocess.run([program or TINYGPT, *arguments], cwd=self.dir, capture_output=True, text=True)
+    def run_(self, *arguments, code=0):
+        done = subprocess.run([TINYGPT, *arguments], cwd=self.dir, capture_output=True, text=True)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
-    def start(self, *arguments, program=None):
-        return subprocess.Popen([program or TINYGPT, *arguments], cwd=self.dir, stdout=subprocess.PIPE,
+    def start(self, *arguments):
+        return subprocess.Popen([TINYGPT, *arguments], cwd=self.dir, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
-    def refused(self, *arguments, needle="", program=None):
-        done = self.run_(*arguments, program=program, code=1)
+    def refused(self, *arguments, needle=""):
+        done = self.run_(*arguments, code=1)
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertIn(needle, done.stderr)
 
-    def model(self, name="m"):
-        self.run_("train", "--input-file", "text.txt", "--out", name, "--batch-size", "1", "--max-iters", "1",
-                  "--eval-iters", "1", program=PRESET)
+    def model(self, name="m", layers=1, width=64):
+        """A model as transformers has them; of 4 layers and a width of 768 it has some 100 MB."""
+        config = {"model_type": "gpt2", "n_layer": layers, "n_embd": width, "n_head": width // 64, "n_positions": 64,
+                  "vocab_size": 256, "activation_function": "gelu_new", "tie_word_embeddings": True,
+                  "architectures": ["GPT2LMHeadModel"]}
+        shapes = {"wte.weight": (256, width), "wpe.weight": (64, width), "ln_f.weight": (width,), "ln_f.bias": (width,)}
+        for layer in range(layers):
+            for tensor, shape in {"ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,),
+                                  "ln_2.bias": (width,), "attn.c_attn.weight": (width, 3 * width),
+                                  "attn.c_attn.bias": (3 * width,), "attn.c_proj.weight": (width, width),
+                                  "attn.c_proj.bias": (width,), "mlp.c_fc.weight": (width, 4 * width),
+                                  "mlp.c_fc.bias": (4 * width,), "mlp.c_proj.weight": (4 * width, width),
+                                  "mlp.c_proj.bias": (width,)}.items():
+                shapes[f"h.{layer}.{tensor}"] = shape
+        header, at = {}, 0
+        for tensor, shape in shapes.items():
+            size = 4
+            for extent in shape:
+                size *= extent
+            header[tensor] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        (self.dir / name).mkdir()
+        (self.dir / name / "config.json").write_text(json.dumps(config))
+        with open(self.dir / name / "model.safetensors", "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text + b"\0" * at)
 
     def names(self):
         return sorted(path.name for path in self.dir.iterdir())
@@ -198,34 +222,8 @@ class WhatIsThere(Case):
 
 
 class Stopped(Case):
-    def large_model(self):
-        """Weights of some 100 MB under names of transformers, so that a signal finds export at work."""
-        config = {"model_type": "gpt2", "n_layer": 4, "n_embd": 768, "n_head": 12, "n_positions": 64, "vocab_size": 256,
-                  "activation_function": "gelu_new", "tie_word_embeddings": True, "architectures": ["GPT2LMHeadModel"]}
-        shapes = {"wte.weight": (256, 768), "wpe.weight": (64, 768), "ln_f.weight": (768,), "ln_f.bias": (768,)}
-        for layer in range(4):
-            for name, shape in {"ln_1.weight": (768,), "ln_1.bias": (768,), "ln_2.weight": (768,), "ln_2.bias": (768,),
-                                "attn.c_attn.weight": (768, 2304), "attn.c_attn.bias": (2304,),
-                                "attn.c_proj.weight": (768, 768), "attn.c_proj.bias": (768,),
-                                "mlp.c_fc.weight": (768, 3072), "mlp.c_fc.bias": (3072,),
-                                "mlp.c_proj.weight": (3072, 768), "mlp.c_proj.bias": (768,)}.items():
-                shapes[f"h.{layer}.{name}"] = shape
-        header, at = {}, 0
-        for name, shape in shapes.items():
-            size = 4
-            for extent in shape:
-                size *= extent
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
-            at += size
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        (self.dir / "large").mkdir()
-        (self.dir / "large/config.json").write_text(json.dumps(config))
-        with open(self.dir / "large/model.safetensors", "wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text + b"\0" * at)
-
     def test_a_signal_leaves_nothing_of_an_export_or_import(self):
-        self.large_model()
+        self.model("large", 4, 768)
         before = self.names()
         stopped = 0
         for command in (["export", "--model", "large", "--out", "out"], ["import", "--from", "large", "--out", "out"],
@@ -249,7 +247,7 @@ class Stopped(Case):
         self.assertGreater(stopped, 0)
 
     def test_what_a_kill_left_is_cleared_by_the_next(self):
-        self.large_model()
+        self.model("large", 4, 768)
         before = self.names()
         command = ["export", "--model", "large", "--out", "out"]
         left = 0
