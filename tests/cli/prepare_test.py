@@ -305,14 +305,6 @@ class Interruptions(Case):
             self.prepare(*self.command[1:])
         self.assertTrue((self.dir / "set" / "dataset.json").exists())
 
-    def test_two_at_once(self):
-        process = self.start()
-        time.sleep(0.05)
-        second = run(*self.command, cwd=self.dir)
-        process.communicate()
-        if second.returncode != 0:
-            self.assertTrue("by another process" in second.stderr or "already holds" in second.stderr, second.stderr)
-
 
 class AppendAndMix(Case):
     def setUp(self):

@@ -104,11 +104,11 @@ TEST_CASE("what a crash left is cleared, what lives is left alone") {
   const Scratch scratch;
   const auto target = scratch.path / "model";
   write_generation(target, 1);
-  std::filesystem::create_directories(scratch.path / ".model.tmp-1-0" / "deep");
-  std::filesystem::create_directory(scratch.path / ".model.old");
+  std::filesystem::create_directories(scratch.path / ".model.tinygpt-tmp-1-0" / "deep");
+  std::filesystem::create_directory(scratch.path / ".model.tinygpt-old");
   std::filesystem::create_directory(scratch.path / ".hidden");
   AtomicDirectory alive(target);
-  AtomicDirectory::clean_siblings(scratch.path);
+  AtomicDirectory::clean_siblings(scratch.path / "model");
   CHECK(entries(scratch.path) == 3);  // model, .hidden and the living one
   CHECK_NOTHROW(OutputFile(alive.path("a")).finish());
   CHECK(generation(target) == 1);
@@ -117,8 +117,8 @@ TEST_CASE("what a crash left is cleared, what lives is left alone") {
 TEST_CASE("a directory that lost its name between two renames gets it back") {
   const Scratch scratch;
   write_generation(scratch.path / "model", 5);
-  std::filesystem::rename(scratch.path / "model", scratch.path / ".model.old");
-  AtomicDirectory::clean_siblings(scratch.path);
+  std::filesystem::rename(scratch.path / "model", scratch.path / ".model.tinygpt-old");
+  AtomicDirectory::clean_siblings(scratch.path / "model");
   CHECK(generation(scratch.path / "model") == 5);
   CHECK(entries(scratch.path) == 1);
 }
@@ -151,7 +151,7 @@ TEST_CASE("kill -9 at any moment leaves one whole generation, never older than o
       int acknowledged = last;
       for (int i; ::read(pipe[0], &i, sizeof i) == sizeof i;) acknowledged = i;
       ::close(pipe[0]);
-      AtomicDirectory::clean_siblings(scratch.path);
+      AtomicDirectory::clean_siblings(scratch.path / "model");
       last = generation(target);
       REQUIRE(last >= acknowledged);
       REQUIRE(entries(scratch.path) == 1);
@@ -185,7 +185,7 @@ TEST_CASE("a limit on the size of files is one sentence, and the old directory s
 
 TEST_CASE("a full disk is one sentence with the bytes needed and free, and the old directory stays") {
   try {
-    OutputFile file("/dev/full");
+    OutputFile file("/dev/full", Descriptor(::open("/dev/full", O_WRONLY | O_CLOEXEC)), Checksum::take);
     file.write("x");
     FAIL("a full device took a byte");
   } catch (const Error& error) {

@@ -15,6 +15,7 @@
 #include <tinygpt/exchange/nanogpt.hpp>
 #include <tinygpt/exchange/onnx.hpp>
 #include <tinygpt/io/checkpoint.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 #include <tinygpt/io/model_directory.hpp>
 
 namespace tinygpt::cli {
@@ -107,15 +108,6 @@ inline const ExportFormat& format_named(const std::string& word) {
   throw UsageError("--format must be one of " + choices + ", not '" + printable(word) + "': see --help");
 }
 
-/// What is there stays there.
-inline void expect_free(const std::string& out) {
-  std::error_code error;
-  const auto status = std::filesystem::symlink_status(out, error);
-  if (!std::filesystem::exists(status)) return;
-  if (std::filesystem::is_directory(status) && std::filesystem::is_empty(out, error)) return;
-  throw Error(out + " is there already: remove it, or give another --out");
-}
-
 /// llm.c's, llama.cpp's and nanoGPT's are told by their first bytes and by their tensors.
 inline std::optional<LoadedModel> read_foreign_file(const std::filesystem::path& path, const NanogptOptions& options) {
   std::array<std::byte, 9> first{};
@@ -206,7 +198,9 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
   if (flags.out.empty()) throw UsageError("export needs --out PATH, where to write: see --help");
   const ExportFormat& format = exchange::format_named(flags.format);
   format.check(flags);
-  exchange::expect_free(flags.out);
+  const OutputLock lock(flags.out);
+  expect_free(flags.out);
+  if (flags.format.starts_with("onnx")) expect_free(flags.out + ".data");
   LoadedModel model = load_newest(
       flags.best ? best_checkpoint(flags.model) : std::filesystem::path(flags.model),
       [&](const std::filesystem::path& path) {
@@ -239,7 +233,8 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
 inline Exit import_model(const ImportFlags& flags, const std::optional<Config>& expected) {
   if (flags.from.empty()) throw UsageError("import needs --from PATH, what to read: see --help");
   if (flags.out.empty()) throw UsageError("import needs --out DIR, where to write: see --help");
-  exchange::expect_free(flags.out);
+  const OutputLock lock(flags.out);
+  expect_free(flags.out);
   const LoadedModel model = exchange::read_foreign(flags, expected);
   write_model_directory(flags.out, model.view(), StoredType::float32, Manifest::yes);
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),

@@ -9,8 +9,10 @@
 
 #include <unistd.h>
 
+#include <tinygpt/cli/exit.hpp>
 #include <tinygpt/cli/terminal.hpp>
 #include <tinygpt/data/file_error.hpp>
+#include <tinygpt/data/stop_point.hpp>
 #include <tinygpt/data/utf8.hpp>
 #include <tinygpt/train/options.hpp>
 
@@ -80,7 +82,7 @@ class Signals {
   Signals& operator=(const Signals&) = delete;
 
   /// The number of the signal that came, or 0.
-  int received() const { return received_; }
+  static int received() { return received_; }
 
  private:
   static void note(int signal) {
@@ -92,5 +94,18 @@ class Signals {
   static inline volatile std::sig_atomic_t received_ = 0;
   std::array<struct sigaction, 3> old_{};
 };
+
+/// Runs body(). Where a signal comes its reads and writes end, what it has not finished is removed, and a sentence and
+/// the exit code say so.
+template <class Body> Exit until_signal(Body&& body) {
+  const Signals signals;
+  const StopPoints points([] { return Signals::received() != 0; });
+  try {
+    return body();
+  } catch (const Interrupted&) {
+    std::printf("stopped; nothing was written\n");
+    return static_cast<Exit>(128 + Signals::received());
+  }
+}
 
 }  // namespace tinygpt::cli

@@ -66,8 +66,12 @@ inline Exit dispatch(const Program& program, const Model& model, std::vector<std
     return eval(program, model, eval_flags);
   }
   const auto warn = [&](const std::string& sentence) { complain(program, sentence); };
-  if (export_app.parsed()) return export_model(export_flags, model.config, warn);
-  if (import_app.parsed()) return import_model(import_flags, model.config);
+  if (export_app.parsed()) {
+    return until_signal([&] { return export_model(export_flags, model.config, warn); });
+  }
+  if (import_app.parsed()) {
+    return until_signal([&] { return import_model(import_flags, model.config); });
+  }
   throw UsageError(
       "a command is missing: write info, train, generate, eval, export or import after the program's name, or --help");
 }

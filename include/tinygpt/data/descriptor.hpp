@@ -3,9 +3,18 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace tinygpt {
+
+/// Makes a system call again for as long as a signal interrupts it.
+template <class Call> auto uninterrupted(Call&& call) {
+  decltype(call()) result;
+  do result = call();
+  while (result == -1 && errno == EINTR);
+  return result;
+}
 
 /// A file descriptor with one owner.
 class Descriptor {
@@ -23,7 +32,8 @@ class Descriptor {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   /// Closes and says whether the system had nothing to complain about: some report a failed write only here.
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+  /// Interrupted by a signal it is closed all the same.
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
 
  private:
   int fd_;

@@ -26,6 +26,10 @@ inline std::string advice(int error) {
       return "the filesystem is read-only: write to another place";
     case ENOENT:
       return "there is no such file or directory: check the path";
+    case EEXIST:
+      return "it is there already: remove it, or give another name";
+    case ENOLCK:
+      return "its filesystem gives no locks: write to another disk";
     case ENOTDIR:
       return "a part of the path is a file, not a directory: check the path";
     case EISDIR:

@@ -20,6 +20,7 @@
 #include <tinygpt/data/descriptor.hpp>
 #include <tinygpt/data/file_error.hpp>
 #include <tinygpt/data/regular_file.hpp>
+#include <tinygpt/data/stop_point.hpp>
 
 namespace tinygpt {
 
@@ -107,6 +108,7 @@ class MappedFile {
   /// any load, it may copy and count, but must neither allocate nor lock.
   template <class Body> void read(const Body& body) const {
     static_assert(std::is_invocable_v<const Body&, std::span<const std::byte>>);
+    may_stop_here();
     if (!mapping::guarded([&] { body(std::span<const std::byte>(data_, size_)); })) {
       throw DamagedFile(
           "cannot read " + path_.string() +

@@ -20,10 +20,11 @@ namespace tinygpt {
 /// socket, a device.
 inline std::pair<Descriptor, std::int64_t> open_regular(const std::filesystem::path& path) {
   // Not to block where the path is a pipe without a writer; regular files do not know the flag.
-  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  Descriptor fd(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));
   const int error = errno;
   const auto refuse = [&] {
-    return Error("cannot read " + path.string() + ": it is not a regular file: check the path");
+    return Error("cannot read " + path.string() + ": it is not a regular file: check the path", ENXIO);
   };
   if (!fd && (error == ENXIO || error == ENODEV)) throw refuse();  // a socket, or a device that is not there
   if (!fd) throw file_error("read", path, error);

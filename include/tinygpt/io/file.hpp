@@ -15,10 +15,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <tinygpt/data/descriptor.hpp>
 #include <tinygpt/data/file_error.hpp>
+#include <tinygpt/data/regular_file.hpp>
+#include <tinygpt/data/stop_point.hpp>
 #include <tinygpt/io/crc32c.hpp>
 
 namespace tinygpt {
@@ -44,13 +47,18 @@ inline std::int64_t free_bytes(const std::filesystem::path& at) {
 /// Is the checksum of a file wanted? Where nobody knows what it should be, or will ask, it is not.
 enum class Checksum { skip, take };
 
-/// A new file, written from its beginning to its end. It is whole and on the disk only after finish().
+/// A new file, written from its beginning to its end. It is whole and on the disk only after finish(). What is there
+/// already is never written over.
 class OutputFile {
  public:
-  explicit OutputFile(std::filesystem::path path, Checksum checksum = Checksum::take)
-      : path_(std::move(path)),
-        checksum_(checksum),
-        fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  explicit OutputFile(const std::filesystem::path& path, Checksum checksum = Checksum::take)
+      : OutputFile(path, Descriptor(uninterrupted([&] {
+                     return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+                   })),
+                   checksum) {}
+  /// One that has been opened, with nothing in it yet.
+  OutputFile(std::filesystem::path path, Descriptor fd, Checksum checksum)
+      : path_(std::move(path)), checksum_(checksum), fd_(std::move(fd)) {
     if (!fd_) throw file_error("create", path_, errno);
   }
 
@@ -59,6 +67,7 @@ class OutputFile {
     constexpr std::size_t in_cache = std::size_t{1} << 17, most = std::size_t{1} << 30;
     size_ += static_cast<std::int64_t>(bytes.size());
     while (!bytes.empty()) {
+      may_stop_here();
       const auto piece = bytes.first(std::min(bytes.size(), checksum_ == Checksum::take ? in_cache : most));
       const ssize_t n = ::write(fd_.get(), piece.data(), piece.size());
       if (n < 0 && errno == EINTR) continue;
@@ -85,11 +94,8 @@ class OutputFile {
 
   /// Waits until the disk has it all.
   void finish() {
-    while (::fsync(fd_.get()) != 0) {
-      // Devices and pipes cannot be synchronised, and need not be.
-      if (errno == EINVAL) break;
-      if (errno != EINTR) fail("write", errno, 0);
-    }
+    // Devices and pipes cannot be synchronised, and need not be.
+    if (uninterrupted([&] { return ::fsync(fd_.get()); }) != 0 && errno != EINVAL) fail("write", errno, 0);
     if (!fd_.close()) fail("write", errno, 0);
   }
 
@@ -118,20 +124,14 @@ class OutputFile {
 /// An existing regular file, read front to back; its size is checked once and never trusted beyond what comes.
 class InputFile {
  public:
-  explicit InputFile(std::filesystem::path path)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (!fd_) throw file_error("read", path_, errno);
-    struct stat status {};
-    if (::fstat(fd_.get(), &status) != 0) throw file_error("read", path_, errno);
-    if (S_ISDIR(status.st_mode)) throw file_error("read", path_, EISDIR);
-    if (!S_ISREG(status.st_mode))
-      throw Error("cannot read " + path_.string() + ": it is not a regular file: check the path");
-    size_ = static_cast<std::int64_t>(status.st_size);
+  explicit InputFile(std::filesystem::path path) : path_(std::move(path)) {
+    std::tie(fd_, size_) = open_regular(path_);
   }
 
   /// Fills `bytes`; a file that ends before is an error.
   void read(std::span<std::byte> bytes) {
     const auto whole = bytes;
+    may_stop_here();
     while (!bytes.empty()) {
       const ssize_t n = ::read(fd_.get(), bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
       if (n < 0 && errno == EINTR) continue;
@@ -162,7 +162,7 @@ class InputFile {
 inline std::string read_small_file(const std::filesystem::path& path, std::int64_t limit = std::int64_t{16} << 20) {
   InputFile file(path);
   if (file.size() > limit) {
-    throw Error("cannot read " + path.string() + ": it has " + size_text(file.size()) + ", more than the " +
+    throw DamagedFile("cannot read " + path.string() + ": it has " + size_text(file.size()) + ", more than the " +
                 size_text(limit) + " that such a file may have: check that it is the right one");
   }
   std::string text(static_cast<std::size_t>(file.size()), '\0');
@@ -172,9 +172,10 @@ inline std::string read_small_file(const std::filesystem::path& path, std::int64
 
 /// Makes the names in a directory durable.
 inline void sync_directory(const std::filesystem::path& directory) {
-  const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor fd(
+      uninterrupted([&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (!fd) throw file_error("open", directory, errno);
-  if (::fsync(fd.get()) != 0 && errno != EINVAL) throw file_error("write", directory, errno);
+  if (uninterrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL) throw file_error("write", directory, errno);
 }
 
 }  // namespace tinygpt

@@ -15,6 +15,32 @@ namespace tinygpt {
 /// Does a directory get a manifest? Ours do; one for other programs, in which people change files, does not.
 enum class Manifest { no, yes };
 
+namespace model_files {
+
+/// The checksum of a manifest: of what it says without it, as json_text() writes that.
+inline std::string manifest_crc(Json manifest) {
+  manifest.erase("crc32c");
+  const std::string text = json_text(manifest);
+  return crc_text(crc32c(std::as_bytes(std::span(text.data(), text.size()))));
+}
+
+/// The files that a manifest lists. One without a checksum was written before manifests had it, by format 1. Throws
+/// Error where it is whole and of a newer format, else DamagedFile.
+inline Json files_of_manifest(const std::filesystem::path& path) {
+  const Json json = read_json(path);
+  const bool checked = json.contains("crc32c");
+  if (checked && member<std::string>(json, "crc32c", path) != manifest_crc(json)) {
+    throw damaged(path, "its checksum is not the one of what it says");
+  }
+  if (member<int>(json, "format_version", path) != 1) {
+    if (checked) throw Error(path.string() + " was written by a newer tinygpt: use that version to read it");
+    throw damaged(path, "its format_version is not 1, and it has no checksum, which a newer tinygpt would write");
+  }
+  return member<Json>(json, "files", path);
+}
+
+}  // namespace model_files
+
 /// Writes the files of a model directory, and remembers their checksums for a manifest.
 class ModelWriter {
  public:
@@ -29,7 +55,8 @@ class ModelWriter {
     write(name, [&](OutputFile& file) { write_safetensors(file, std::move(tensors), type, memory); });
   }
   void commit() {
-    const Json manifest{{"format", "tinygpt-manifest"}, {"format_version", 1}, {"files", files_}};
+    Json manifest{{"format", "tinygpt-manifest"}, {"format_version", 1}, {"files", files_}};
+    manifest["crc32c"] = model_files::manifest_crc(manifest);
     if (manifest_ == Manifest::yes) text("manifest.json", json_text(manifest));
     directory_.commit();
   }
@@ -51,7 +78,9 @@ class ModelWriter {
 class ModelReader {
  public:
   explicit ModelReader(std::filesystem::path directory) : directory_(std::move(directory)) {
-    const auto status = std::filesystem::status(directory_);
+    std::error_code error;
+    const auto status = std::filesystem::status(directory_, error);
+    if (status.type() == std::filesystem::file_type::none) throw file_error("read", directory_, error.value());
     if (!std::filesystem::exists(status)) {
       throw Error("there is no model directory " + directory_.string() + ": check the path, or train a model first");
     }
@@ -59,19 +88,23 @@ class ModelReader {
       throw Error(directory_.string() + " is a file: give the directory that holds the model");
     }
     const auto manifest = directory_ / "manifest.json";
-    if (!std::filesystem::exists(manifest)) {
-      const auto holds = [&](const char* name) { return std::filesystem::exists(directory_ / name); };
+    const auto holds = [&](const char* name) {
+      const auto file = std::filesystem::status(directory_ / name, error);
+      if (file.type() == std::filesystem::file_type::none) throw file_error("read", directory_ / name, error.value());
+      return std::filesystem::exists(file);
+    };
+    if (!holds("manifest.json")) {
       // Somebody else's has config.json and its tensors; a checkpoint of ours is not whole without its manifest.
       if (holds("config.json") && !holds("trainer_state.json") && !holds("optimizer.safetensors")) return;
       throw DamagedFile(directory_.string() +
                         " is not a whole model: manifest.json is missing: give the directory of a "
                         "trained model, or copy it again");
     }
-    const Json json = read_json(manifest);
-    if (member<int>(json, "format_version", manifest) != 1) {
-      throw Error(manifest.string() + " was written by a newer tinygpt: use that version to read it");
+    files_ = model_files::files_of_manifest(manifest);
+    // A manifest without a checksum may have lost a name.
+    if (holds("trainer_state.json") && holds("tokenizer.json") && !has("tokenizer.json")) {
+      throw damaged(manifest, "it does not list tokenizer.json, which is there");
     }
-    files_ = member<Json>(json, "files", manifest);
   }
 
   const std::filesystem::path& directory() const { return directory_; }

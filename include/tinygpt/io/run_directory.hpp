@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <functional>
@@ -51,7 +52,7 @@ class RunDirectory {
     lock_ = lock_directory(
         path_, path_.string() + " is in use by another training run: wait for it to end, or give another directory");
     if (::access(path_.c_str(), W_OK | X_OK) != 0) throw file_error("write to", path_, errno);
-    AtomicDirectory::clean_siblings(path_);
+    sibling::clean(path_, [](std::string_view name) { return name.starts_with("step-") || name == "metrics.jsonl"; });
   }
 
   /// Removes all checkpoints but the newest `keep` of those up to step `newest`, and `best`. Later ones are of a run
@@ -64,8 +65,9 @@ class RunDirectory {
       if (found[i] <= newest && kept++ < keep) continue;
       if (found[i] == best) continue;
       // Under a temporary name first, so that a crash leaves no checkpoint that has lost only some of its files.
-      const auto doomed = path_ / AtomicDirectory::sibling_name(step_path(found[i]), ".tmp-pruned");
+      const auto doomed = sibling::of(step_path(found[i]), "tmp-pruned");
       std::error_code error;
+      std::filesystem::remove_all(doomed, error);  // of an earlier run that could not
       std::filesystem::rename(step_path(found[i]), doomed, error);
       std::filesystem::remove_all(doomed, error);
     }
@@ -74,7 +76,8 @@ class RunDirectory {
   /// Drops the lines of metrics.jsonl after `step`, and a last line that a crash cut short, so that no step is double.
   void cut_metrics(std::int64_t step) const {
     const auto file = path_ / "metrics.jsonl";
-    if (!std::filesystem::exists(file)) return;
+    std::error_code error;
+    if (!std::filesystem::exists(file, error) && !error) return;
     const std::string text = read_small_file(file, std::int64_t{4} << 30);
     std::string kept;
     for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -94,16 +97,25 @@ class RunDirectory {
   Descriptor lock_;
 };
 
+/// Is a file not what was once written, so that an older copy may still be good: damaged, gone, or where the disk fails?
+inline bool is_damage(const Error& error) {
+  const int reason = error.system_error();
+  return dynamic_cast<const DamagedFile*>(&error) != nullptr || reason == EIO || reason == ENOENT || reason == EISDIR ||
+         reason == ENOTDIR || reason == ELOOP || reason == ENXIO;
+}
+
 /// Calls load(path) on the model directory that `path` names: itself, or its newest checkpoint that can be read. A
 /// damaged checkpoint is reported through warn(sentence) and passed over; where none is left its error is thrown.
 template <class Load, class Warn> auto load_newest(const std::filesystem::path& path, Load&& load, Warn&& warn) {
   const auto steps = RunDirectory(path).steps();
-  if (steps.empty() || std::filesystem::exists(path / "manifest.json")) return load(path);
+  std::error_code error;
+  if (steps.empty() || std::filesystem::exists(path / "manifest.json", error)) return load(path);
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     try {
       return load(RunDirectory(path).step_path(steps[i]));
-    } catch (const DamagedFile& error) {
-      warn(error.what());
+    } catch (const Error& fault) {
+      if (!is_damage(fault)) throw;
+      warn(fault.what());
     }
   }
   return load(RunDirectory(path).step_path(steps.back()));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <tinygpt/data/token_shard.hpp>
-#include <tinygpt/io/file.hpp>
+#include <tinygpt/io/atomic_file.hpp>
 
 namespace tinygpt {
 
@@ -16,18 +16,11 @@ class ShardWriter {
  public:
   ShardWriter(std::filesystem::path path, ShardFormat format)
       : path_(std::move(path)),
-        temporary_(std::filesystem::path(path_).concat(".tmp")),
         format_(format),
-        file_(temporary_),
+        file_(path_, Checksum::take),
         buffer_(std::size_t{1} << 18) {
     file_.write(header(0));
   }
-  ShardWriter(const ShardWriter&) = delete;
-  ShardWriter& operator=(const ShardWriter&) = delete;
-  ~ShardWriter() {
-    if (!finished_) ::unlink(temporary_.c_str());
-  }
-
   /// Throws where an id does not fit into the format, or the header cannot count so many.
   void write(std::span<const std::int32_t> tokens) {
     const auto width = static_cast<std::size_t>(shard::token_bytes(format_));
@@ -68,10 +61,7 @@ class ShardWriter {
     if (tokens_ == 0) throw Error("cannot write " + path_.string() + ": it would hold no tokens: leave it out");
     flush();
     if (shard::has_header(format_)) file_.replace_front(header(0), header(static_cast<std::int32_t>(tokens_)));
-    file_.finish();
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw file_error("replace", path_, errno);
-    finished_ = true;
-    sync_directory(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+    file_.commit();
   }
 
   const std::filesystem::path& path() const { return path_; }
@@ -94,13 +84,12 @@ class ShardWriter {
     filled_ = 0;
   }
 
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_;
   ShardFormat format_;
-  OutputFile file_;
+  AtomicFile file_;
   std::vector<std::byte> buffer_;
   std::size_t filled_ = 0;
   std::int64_t tokens_ = 0;
-  bool finished_ = false;
 };
 
 }  // namespace tinygpt

@@ -172,6 +172,7 @@ inline Report assemble_sources(const std::filesystem::path& out, const Json* bef
     });
   }
   Report report = output.finish(std::move(parts), assemble::options_json(job, options));
+  if (before != nullptr) directory.keep_others();
   directory.commit();
   return report;
 }

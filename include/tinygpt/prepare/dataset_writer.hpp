@@ -18,21 +18,24 @@
 
 namespace tinygpt::prepare {
 
-/// The shards of one split, in llm.c's format, numbered on from those that are there.
+/// The shards of one split, in llm.c's format, numbered on from those that are there; no name is taken twice.
 class SplitWriter {
  public:
   SplitWriter(std::filesystem::path directory, std::string split, ShardFormat format, std::int64_t shard_tokens)
       : directory_(std::move(directory)), split_(std::move(split)), format_(format), shard_tokens_(shard_tokens) {}
 
-  /// Takes shards over from an earlier dataset, by a link where the filesystem has them.
+  /// Takes shards over from an earlier dataset, by a link where the filesystem has them. New ones get names that the
+  /// directory does not have: a shard that was taken out of the dataset may still lie in it.
   void adopt(const std::filesystem::path& from, const Json& split) {
+    adopted_from_ = from;
     tokens_ = split.at("tokens").get<std::int64_t>();
     documents_ = split.at("documents").get<std::int64_t>();
     for (const Json& shard : split.at("shards")) {
       const auto name = shard.at("file").get<std::string>();
       std::error_code error;
       std::filesystem::create_hard_link(from / name, directory_ / name, error);
-      if (error) std::filesystem::copy_file(from / name, directory_ / name);
+      if (error) std::filesystem::copy_file(from / name, directory_ / name, error);
+      if (error) throw file_error("copy", from / name, error.value());
       shards_.push_back(shard);
     }
   }
@@ -40,9 +43,7 @@ class SplitWriter {
   void write(std::span<const std::int32_t> tokens) {
     while (!tokens.empty()) {
       if (!shard_) {
-        char name[64];
-        std::snprintf(name, sizeof name, "%s_%06zu.bin", split_.c_str(), shards_.size());
-        shard_.emplace(directory_ / name, format_);
+        shard_.emplace(directory_ / free_name(), format_);
       }
       const auto room = static_cast<std::size_t>(shard_tokens_ - shard_->tokens());
       const auto now = tokens.first(std::min(room, tokens.size()));
@@ -63,6 +64,18 @@ class SplitWriter {
   }
 
  private:
+  std::string free_name() {
+    char name[64];
+    do {
+      std::snprintf(name, sizeof name, "%s_%06zu.bin", split_.c_str(), number_++);
+    } while (is_there(directory_ / name) || (!adopted_from_.empty() && is_there(adopted_from_ / name)));
+    return name;
+  }
+  static bool is_there(const std::filesystem::path& path) {
+    std::error_code error;
+    return std::filesystem::exists(std::filesystem::symlink_status(path, error));
+  }
+
   void finish_shard() {
     shard_->finish();
     shards_.push_back({{"file", shard_->path().filename().string()},
@@ -71,13 +84,14 @@ class SplitWriter {
     shard_.reset();
   }
 
-  std::filesystem::path directory_;
+  std::filesystem::path directory_, adopted_from_;
   std::string split_;
   ShardFormat format_;
   std::int64_t shard_tokens_;
   std::optional<ShardWriter> shard_;
   Json shards_ = Json::array();
   std::int64_t tokens_ = 0, documents_ = 0;
+  std::size_t number_ = 0;
 };
 
 /// documents.bin: which texts a dataset has, so that append knows them. A first record says what the file is; `ends` of
@@ -102,8 +116,10 @@ class DocumentList {
   /// Those of a dataset; none where it has no list.
   static std::optional<Records> of(const std::filesystem::path& dataset) {
     const auto path = dataset / name;
-    if (!std::filesystem::exists(path)) return std::nullopt;
-    const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
+    std::error_code error;
+    if (!std::filesystem::exists(path, error) && !error) return std::nullopt;
+    const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
+    if (error) throw file_error("read", path, error.value());
     constexpr std::int64_t size = sizeof(DocumentRecord);
     if (bytes < size || bytes % size != 0) throw DamagedFile(path.string() + " is damaged: prepare the dataset anew");
     const DocumentRecord first = SequentialFile<DocumentRecord>(path).read();

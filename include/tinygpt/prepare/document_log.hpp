@@ -27,7 +27,7 @@ static_assert(sizeof(DocumentRecord) == 32 && std::is_trivially_copyable_v<Docum
 class GrowingFile {
  public:
   GrowingFile(std::filesystem::path path, std::int64_t bytes)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)), bytes_(bytes) {
+      : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)), bytes_(bytes) {
     if (!fd_) throw file_error("create", path_, errno);
     struct stat status {};
     if (::fstat(fd_.get(), &status) != 0) throw file_error("read", path_, errno);

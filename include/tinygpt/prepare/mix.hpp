@@ -48,6 +48,7 @@ inline std::int64_t crossing(const std::vector<Records>& lists) {
 /// Both splits are mixed by the weights; validation is never repeated. All must have the same tokenizer.
 inline Mixed assemble_mix(const std::filesystem::path& out, const std::vector<Ingredient>& ingredients,
                           const AssembleOptions& options, int threads, const assemble::Wrote& wrote) {
+  AtomicDirectory directory(out);  // first, so that a place where it cannot be is refused before the work
   std::optional<Tokenizer> tokenizer;
   std::vector<assemble::Part> parts;
   std::vector<Records> lists;
@@ -95,7 +96,6 @@ inline Mixed assemble_mix(const std::filesystem::path& out, const std::vector<In
     if (part.validation_share.available > 0) part.validation_share = *planned++;
   }
 
-  AtomicDirectory directory(out);
   assemble::Output output(directory, *tokenizer, options);
   assemble::write(parts, assemble::ending_of(*tokenizer), output, wrote);
   for (std::size_t i = 0; i < lists.size(); ++i) {

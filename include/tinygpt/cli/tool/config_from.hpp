@@ -44,8 +44,12 @@ inline Exit run(const ConfigFromFlags& flags) {
 }
 
 inline Exit run(const ExportFlags& flags) {
-  return export_model(flags, std::nullopt, [](const std::string& sentence) { complain("tinygpt", sentence); });
+  return until_signal([&] {
+    return export_model(flags, std::nullopt, [](const std::string& sentence) { complain("tinygpt", sentence); });
+  });
 }
-inline Exit run(const ImportFlags& flags) { return import_model(flags, std::nullopt); }
+inline Exit run(const ImportFlags& flags) {
+  return until_signal([&] { return import_model(flags, std::nullopt); });
+}
 
 }  // namespace tinygpt::cli::tool

@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include <tinygpt/cli/tool/validate.hpp>
+#include <tinygpt/io/atomic_file.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 
 namespace tinygpt::cli::tool {
 
@@ -121,9 +123,12 @@ inline Exit run(const NewFlags& flags) {
                                                             : path.stem().string());
   const std::string header = header_text(name, path.filename().string(), model);
   if (!flags.out.empty()) {
-    OutputFile file(flags.out);
-    file.write(header);
-    file.finish();
+    const OutputLock lock(flags.out);
+    std::error_code error;
+    if (std::filesystem::exists(std::filesystem::symlink_status(flags.out, error))) {
+      throw Error(flags.out + " is there already: remove it, or give another --out");
+    }
+    write_file_atomically(flags.out, header);
   }
   if (flags.json) {
     return print({{"name", name},

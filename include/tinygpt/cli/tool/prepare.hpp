@@ -17,16 +17,22 @@
 namespace tinygpt::cli::tool {
 namespace preparation {
 
-/// Where the work lies until the dataset is whole; locked, so that two runs do not share it.
+/// Where the work lies until the dataset is whole. It stays where the work was stopped, for the same command to resume,
+/// unless nothing came into it. The lock on the output is one on it, too.
 class WorkDirectory {
  public:
-  explicit WorkDirectory(const std::filesystem::path& out)
-      : path_(path_for(out)),
-        lock_(lock_directory(path_, out.string() +
-                                        " is being prepared by another process: wait for it, or give another "
-                                        "--out")) {
-    AtomicDirectory::clean_siblings(path_.parent_path());
+  explicit WorkDirectory(const std::filesystem::path& out) : path_(sibling::of(out, "prepare")) {
+    if (::mkdir(path_.c_str(), 0777) == 0) return;
+    if (errno != EEXIST) throw file_error("create", path_, errno);
+    std::error_code error;
+    if (!std::filesystem::is_directory(std::filesystem::symlink_status(path_, error))) {
+      throw file_error("create", path_, ENOTDIR);
+    }
   }
+  WorkDirectory(const WorkDirectory&) = delete;
+  WorkDirectory& operator=(const WorkDirectory&) = delete;
+  ~WorkDirectory() { ::rmdir(path_.c_str()); }  // refused where there is something in it
+
   const std::filesystem::path& path() const { return path_; }
   void remove() {
     std::error_code ignored;
@@ -34,14 +40,7 @@ class WorkDirectory {
   }
 
  private:
-  static std::filesystem::path path_for(std::filesystem::path out) {
-    out = std::filesystem::absolute(out).lexically_normal();
-    if (out.filename().empty()) out = out.parent_path();
-    return out.parent_path() / AtomicDirectory::sibling_name(out, ".prepare");
-  }
-
   std::filesystem::path path_;
-  Descriptor lock_;
 };
 
 /// Which bytes the sources hold, after the filters.
@@ -64,7 +63,12 @@ inline std::array<bool, 256> bytes_of(const prepare::Job& job) {
     };
   };
   prepare::in_order(
-      job.threads, [&] { return reader.next(); }, worker,
+      job.threads,
+      [&] {
+        may_stop_here();
+        return reader.next();
+      },
+      worker,
       [&](std::array<bool, 256>&& seen) {
         for (std::size_t i = 0; i < seen.size(); ++i) all[i] |= seen[i];
       },
@@ -95,6 +99,10 @@ inline void check(const PrepareFlags& flags) {
   if (flags.job.filters.min_bytes > flags.job.filters.max_bytes) {
     throw UsageError("--min-bytes is above --max-bytes: nothing would be left");
   }
+}
+
+/// What is at --out is what the command is for. Under its lock, so that what is found stays so.
+inline void check_out(const PrepareFlags& flags) {
   std::error_code error;
   const std::filesystem::path out = flags.out, json = out / "dataset.json";
   if (std::filesystem::exists(out, error) && !std::filesystem::is_directory(out, error)) {
@@ -120,27 +128,43 @@ inline Exit finish(const prepare::Report& report, const PrepareFlags& flags, con
 }
 
 inline Exit from_sources(PrepareFlags& flags) {
+  const Signals signals;
   flags.job.sources = sources(flags);
   Display display(flags.json);
   WorkDirectory work(flags.out);
-  std::optional<Dataset> before;
-  if (flags.append) before = read_dataset(flags.out);
-  const Tokenizer tokenizer = tokenizer_for(flags);
-  prepare::Encoding encoding(work.path(), flags.job, tokenizer);
-  if (encoding.chunks_known() > 0) display.say("going on where an earlier run of this command was stopped");
-  const Signals signals;
-  const bool whole =
-      encoding.run([&](const auto& progress) { display.encoding(progress); }, [&] { return signals.received() != 0; });
-  if (!whole) {
+  const auto stopped = [&] {
     display.end();
-    std::printf("stopped; what is done is kept in %s: the same command goes on from there\n", work.path().c_str());
-    return static_cast<Exit>(128 + signals.received());
+    std::error_code error;
+    if (std::filesystem::is_empty(work.path(), error)) {
+      std::printf("stopped; nothing was written\n");
+    } else {
+      std::printf("stopped; what is done is kept in %s: the same command goes on from there\n", work.path().c_str());
+    }
+    return static_cast<Exit>(128 + Signals::received());
+  };
+  std::optional<StopPoints> points;  // while nothing would be lost
+  const auto may_stop = [&] { points.emplace([] { return Signals::received() != 0; }); };
+  try {
+    may_stop();
+    std::optional<Dataset> before;
+    if (flags.append) before = read_dataset(flags.out);
+    const Tokenizer tokenizer = tokenizer_for(flags);
+    points.reset();
+    prepare::Encoding encoding(work.path(), flags.job, tokenizer);
+    if (encoding.chunks_known() > 0) display.say("going on where an earlier run of this command was stopped");
+    const bool whole = encoding.run([&](const auto& progress) { display.encoding(progress); },
+                                    [&] { return signals.received() != 0; });
+    if (!whole) return stopped();
+    may_stop();
+    const auto report =
+        prepare::assemble_sources(flags.out, before ? &before->json : nullptr, flags.job, encoding, tokenizer,
+                                  flags.options, [&](std::int64_t tokens) { display.writing(tokens); });
+    points.reset();
+    work.remove();
+    return finish(report, flags, tokenizer, display);
+  } catch (const Interrupted&) {
+    return stopped();
   }
-  const auto report =
-      prepare::assemble_sources(flags.out, before ? &before->json : nullptr, flags.job, encoding, tokenizer,
-                                flags.options, [&](std::int64_t tokens) { display.writing(tokens); });
-  work.remove();
-  return finish(report, flags, tokenizer, display);
 }
 
 inline Exit from_datasets(const PrepareFlags& flags) {
@@ -171,7 +195,14 @@ inline Exit run(PrepareFlags& flags) {
   if (!flags.total_tokens.empty()) {
     flags.options.mixture.total_tokens = static_cast<std::int64_t>(parse_count("--total-tokens", flags.total_tokens));
   }
-  return flags.mix.empty() ? preparation::from_sources(flags) : preparation::from_datasets(flags);
+  flags.out = sibling::resolved(flags.out).string();
+  std::error_code error;
+  std::filesystem::create_directories(sibling::parent_of(flags.out), error);
+  if (error) throw file_error("create", sibling::parent_of(flags.out), error.value());
+  const OutputLock lock(flags.out);
+  preparation::check_out(flags);
+  if (flags.mix.empty()) return preparation::from_sources(flags);
+  return until_signal([&] { return preparation::from_datasets(flags); });
 }
 
 }  // namespace tinygpt::cli::tool

@@ -14,6 +14,7 @@
 #include <tinygpt/cli/tool/validate.hpp>
 #include <tinygpt/data/bpe_trainer.hpp>
 #include <tinygpt/data/word_counter.hpp>
+#include <tinygpt/io/directory_lock.hpp>
 #include <tinygpt/io/tokenizer_files.hpp>
 #include <tinygpt/prepare/chunk.hpp>
 #include <tinygpt/prepare/document.hpp>
@@ -202,6 +203,8 @@ inline Exit run(TokenizerTrainFlags& flags) {
   namespace training = tokenizer_training;
   if (flags.special.empty()) flags.special.emplace_back("<|endoftext|>");
   training::check(flags);
+  const LockedDirectory lock(flags.out, flags.out + " is in use by another process: wait for it, or give another --out");
+  training::expect_writable(flags.out);  // again, now that nobody else may change it
   const auto sources = training::sources(flags);
   const int vocab_size = *flags.vocab_size;
   training::Display display(flags.json);
