@@ -245,7 +245,7 @@ class BadFiles(Case):
         (step / "manifest.json").write_text(json.dumps(manifest))
         layers = config["n_layer"]
         for command in (run("generate", "--model", out), self.train(out, "--resume", "--max-iters", 4, check=False)):
-            self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}", "tinygpt-other")
+            self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}", "tinygpt_add_preset(other TYPE")
 
     def test_prompt_with_unseen_characters(self):
         out = self.dir / "m"

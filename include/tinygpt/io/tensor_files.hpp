@@ -17,7 +17,7 @@ namespace tensor_files {
 /// Which tensor lies in which file. File names are plain, so that no index leads out of its directory.
 inline std::map<std::string, std::string> parse_index(const Json& json, const std::filesystem::path& path) {
   std::map<std::string, std::string> files;
-  if (json.contains("metadata") && !json["metadata"].is_object()) throw damaged(path, "'metadata' must be an object");
+  if (json.contains("metadata") && !json["metadata"].is_object() && !json["metadata"].is_null()) throw damaged(path, "'metadata' must be an object");
   const Json weight_map = member<Json>(json, "weight_map", path);
   for (const auto& [tensor, file] : weight_map.items()) {
     const std::string where = "the file of tensor '" + printable(tensor) + "'";
