@@ -79,6 +79,19 @@ std::filesystem::path foreign(const ScratchDirectory& scratch) {
   return path;
 }
 
+/// f throws an error with this sentence, which advises no other copy.
+template <class F> void expect_named(F&& f, const std::string& sentence) {
+  std::string message;
+  try {
+    f();
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  INFO(message);
+  CHECK(message.find(sentence) != message.npos);
+  CHECK(message.find("copy") == message.npos);
+}
+
 }  // namespace
 
 TEST_CASE("what lies beside somebody's model is the same after import and export") {
@@ -249,7 +262,7 @@ TEST_CASE("weights of another format, wrapped names and types that are not read 
   std::memcpy(&length, bytes.data(), sizeof length);
   const std::string header = bytes.substr(8, length), data = bytes.substr(8 + length);
   const auto refused = [&](const std::string& sentence) {
-    CHECK_THROWS_WITH(read_model_directory(path), Contains(sentence) && !Contains("damaged") && !Contains("copy"));
+    expect_named([&] { read_model_directory(path); }, sentence);
   };
   const auto with_header = [&](const Json& changed, const std::string& all) {
     const std::string text = changed.dump();
@@ -257,8 +270,9 @@ TEST_CASE("weights of another format, wrapped names and types that are not read 
     write(file, std::string(reinterpret_cast<const char*>(&size), 8) + text + all);
   };
   for (const std::string prefix : {"_orig_mod.", "module.", "module._orig_mod.", "base_model.model."}) {
+    const Json plain = Json::parse(header);
     Json wrapped;
-    for (const auto& [name, entry] : Json::parse(header).items()) {
+    for (const auto& [name, entry] : plain.items()) {
       wrapped[name == "__metadata__" ? name : prefix + name] = entry;
     }
     with_header(wrapped, data);
@@ -292,6 +306,5 @@ TEST_CASE("a gap in the ids of a tokenizer is named as one") {
   Json json = Json::parse(tokenizer_json_text(chat_tokenizer()));
   json["added_tokens"][3]["id"] = 300;
   json["model"]["vocab"].erase("<|eom|>");
-  CHECK_THROWS_WITH(tokenizer_from_json(json, "t.json"),
-                    Contains("'<|eom|>' has the id 300") && Contains("no gap") && !Contains("damaged"));
+  expect_named([&] { tokenizer_from_json(json, "t.json"); }, "'<|eom|>' has the id 300");
 }

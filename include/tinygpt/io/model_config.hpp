@@ -134,7 +134,8 @@ inline ModelConfig expect_architecture(const ModelReader& reader, const Config& 
   }
   const std::string directory = reader.directory().string();
   throw Error(directory + " holds another architecture (" + differences(said.config, config) +
-              "): give another directory, or build the program of its type: " + preset_line(said.name, said.config));
+              "): give another directory, or build the program of its type: " +
+              (said.ours ? preset_line(said.name, said.config) : "tinygpt config-from " + directory + " says how"));
 }
 
 }  // namespace tinygpt
