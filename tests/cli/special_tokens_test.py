@@ -99,7 +99,7 @@ class SpecialTokens(unittest.TestCase):
         pieces = self.done(*encode, "--allow-special", "--pieces", "\n<|end|>")
         self.assertEqual(pieces, f"{ids_of(chr(10))[0]}\t'\\n'\n2\t<|end|>\n")
 
-    def test_prepare_takes_them_only_where_that_is_asked_for_and_does_not_mix_both(self):
+    def test_prepare_takes_them_only_where_that_is_asked_for(self):
         tokens = {}
         for flags in ((), ("--allow-special",)):
             out = self.dir / f"data{len(flags)}"
@@ -111,7 +111,7 @@ class SpecialTokens(unittest.TestCase):
         self.assertEqual(tokens, {0: 0, 1: tokens[1]})
         self.assertGreater(tokens[1], 50)
 
-    def test_prepare_that_was_stopped_is_not_resumed_with_other_flags(self):
+    def test_a_dataset_says_that_special_tokens_were_taken(self):
         dataset = {}
         for name, flags in (("plain", ()), ("special", ("--allow-special",))):
             out = self.dir / name
@@ -124,7 +124,7 @@ class SpecialTokens(unittest.TestCase):
         theirs = self.foreign()
         names = ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"]
         imported, exported, run_directory = (self.dir / n for n in ("imported", "exported", "run"))
-        self.done(TOOL, "import", "--from", theirs, "--out", imported)
+        self.done(PROGRAM, "import", "--from", theirs, "--out", imported)  # as of its type, which has no biases
         self.done(TOOL, "export", "--model", imported, "--out", exported)
         self.done(PROGRAM, "train", "--init-from-model", imported, "--input-file", self.text, "--out", run_directory,
                   "--batch-size", 1, "--eval-iters", 1, "--max-iters", 1, "--eval-interval", 1)

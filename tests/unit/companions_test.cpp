@@ -304,7 +304,7 @@ TEST_CASE("weights of another format, wrapped names and types that are not read 
 
 TEST_CASE("a gap in the ids of a tokenizer is named as one") {
   Json json = Json::parse(tokenizer_json_text(chat_tokenizer()));
-  json["added_tokens"][3]["id"] = 300;
+  json["added_tokens"][3]["id"] = 300u;
   json["model"]["vocab"].erase("<|eom|>");
   expect_named([&] { tokenizer_from_json(json, "t.json"); }, "'<|eom|>' has the id 300");
 }

@@ -328,7 +328,7 @@ class TrainingRun {
   TrainMemory memory_;
   RunDirectory run_;
   TrainData data_;
-  Companions companions_;  ///< of the model that the run began with
+  Companions companions_;                                ///< of the model that the run began with
   std::int64_t first_iteration_ = 0, first_window_ = 0;  ///< with which this part of the run began
   TrainerState state_;
   std::unique_ptr<AnyTrainer> trainer_;

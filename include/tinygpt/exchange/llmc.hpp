@@ -13,8 +13,8 @@
 #include <tinygpt/data/mapped_file.hpp>
 #include <tinygpt/data/token_shard.hpp>
 #include <tinygpt/io/atomic_file.hpp>
-#include <tinygpt/io/json.hpp>
 #include <tinygpt/io/finite.hpp>
+#include <tinygpt/io/json.hpp>
 #include <tinygpt/io/model_view.hpp>
 #include <tinygpt/io/size_check.hpp>
 #include <tinygpt/io/tensor_map.hpp>
