@@ -247,7 +247,8 @@ class BadFiles(Case):
         (step / "manifest.json").write_text(json.dumps(manifest))
         layers = config["n_layer"]
         for command in (run("generate", "--model", out), self.train(out, "--resume", "--max-iters", 4, check=False)):
-            self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}", "tinygpt generate --model")
+            self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}",
+                         "tinygpt generate --model", "tinygpt_add_preset(other TYPE")
 
     def test_prompt_with_unseen_characters(self):
         out = self.dir / "m"

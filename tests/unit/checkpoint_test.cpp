@@ -216,7 +216,8 @@ TEST_CASE("a model of another architecture is refused, and the fields that diffe
   other.norm = rms;
   std::vector<float> into(static_cast<std::size_t>(ParamTable(other).arena_size()));
   CHECK_THROWS_WITH(load_model(scratch.path / "m", other, into),
-                    Contains("layers 3, here 4") && Contains("norm layer, here rms") && Contains("tinygpt generate --model"));
+                    Contains("layers 3, here 4") && Contains("norm layer, here rms") && Contains("tinygpt generate --model") &&
+                        Contains("tinygpt_add_preset(test TYPE \"GPT<Layers<3>"));
 }
 
 TEST_CASE("a model with another tokenizer than it was trained with is refused, and one with more tokens than ids") {

@@ -339,18 +339,26 @@ TEST_CASE("an architecture that llama.cpp does not know is refused, and nothing 
 TEST_CASE("numbers that a type cannot keep are refused by name, and the old file stays") {
   const ScratchDirectory scratch;
   const auto path = scratch.file("model.gguf", "old");
-  for (const float bad : {NAN, -INFINITY, 70000.0f}) {
+  using enum GgufType;
+  const auto holds = [](GgufType type, float x) {
+    return type == f32 || type == bf16 || std::fabs(x) <= (type == f16 ? 65504 : type == q8_0 ? 8e6f : 5e5f);
+  };
+  for (const float x : {NAN, -INFINITY, INFINITY, 65504.0f, -65505.0f, -5e5f, 8e6f, 8.4e6f, 3.39e38f}) {
     LoadedModel model = random_model(llama_like);
-    const ParamTable table(llama_like);
-    const ParamRow& row = table[Param::ffn_out_weight];
-    model.weights[static_cast<std::size_t>(row.offset + row.stride + 5)] = bad;
-    for (const GgufType type : {GgufType::f16, GgufType::q8_0, GgufType::q4_0, GgufType::q4_k}) {
-      CHECK_THROWS_WITH(write_gguf(path, model.view(), type), Contains("blk.1.ffn_down.weight"));
+    const ParamRow& row = ParamTable(llama_like)[Param::ffn_out_weight];
+    model.weights[static_cast<std::size_t>(row.offset + row.stride + 5)] = x;
+    for (const GgufType type : {f32, bf16, f16, q8_0, q4_0}) {
+      CAPTURE(x, static_cast<int>(type));
+      if (std::isfinite(x) && holds(type, x) && !(type == bf16 && x > 3.3895e38f)) {
+        write_gguf(scratch.path / "other.gguf", model.view(), type);
+        for (const float back : read_gguf(scratch.path / "other.gguf").weights) CHECK(std::isfinite(back));
+        std::filesystem::remove(scratch.path / "other.gguf");
+      } else {
+        CHECK_THROWS_WITH(write_gguf(path, model.view(), type), Contains("blk.1.ffn_down.weight"));
+      }
     }
     CHECK(std::distance(std::filesystem::directory_iterator(scratch.path), {}) == 1);
     CHECK(std::filesystem::file_size(path) == 3);
-    write_gguf(scratch.path / "other.gguf", model.view(), GgufType::f32);
-    std::filesystem::remove(scratch.path / "other.gguf");
   }
 }
 
@@ -384,17 +392,19 @@ TEST_CASE("a tokenizer's pattern has the name under which llama.cpp knows it, or
   CHECK(pre(trained(Pattern::gpt4, WholeWords::merged)) == "llama-bpe");
   CHECK(pre(trained(Pattern::gpt4, WholeWords::merged, false)) == "smaug-bpe");
   CHECK_THROWS_WITH(pre(trained(Pattern::none, WholeWords::merged)), Contains("pattern"));
+  CHECK_THROWS_WITH(pre(trained(Pattern::gpt4_whole_numbers, WholeWords::at_once)), Contains("number of any length"));
   CHECK(pre(Tokenizer::bytes()) == "gpt-2");
   CHECK(pre(Tokenizer::characters("some text")) == "gpt-2");
 }
 
 TEST_CASE("llama.cpp is told a token that ends a text, and it is one that no text gives") {
   using gguf::tokenizer_keys;
-  CHECK(tokenizer_keys(trained(Pattern::gpt2, WholeWords::merged), 260).end == 259);
-  CHECK(tokenizer_keys(trained(Pattern::gpt2, WholeWords::merged, true, false), 300).end == 259);
-  CHECK(tokenizer_keys(Tokenizer::bytes(), 256).end == 0xFF);
+  using Ids = std::vector<std::int32_t>;
+  CHECK(tokenizer_keys(trained(Pattern::gpt2, WholeWords::merged), 260).ends == Ids{259});
+  CHECK(tokenizer_keys(trained(Pattern::gpt2, WholeWords::merged, true, false), 300).ends == Ids{259});
+  CHECK(tokenizer_keys(Tokenizer::bytes(), 256).ends == Ids{0xFF});
   const auto padded = tokenizer_keys(Tokenizer::characters("abc"), 5);
-  CHECK(padded.end == 3);
+  CHECK(padded.ends == Ids{3});
   CHECK(padded.tokens == std::vector<std::string>{"a", "b", "c", "[PAD3]", "[PAD4]"});
   CHECK(padded.types == std::vector<std::int32_t>{1, 1, 1, 3, 5});
   CHECK_THROWS_WITH(tokenizer_keys(Tokenizer::characters("abc"), 3), Contains("Vocab<4>"));

@@ -233,12 +233,14 @@ TEST_CASE("a tokenizer.json is read in each way in which such files are written"
   const Tokenizer gpt4 = change("/pre_tokenizer", sequence(llama3_regex));
   CHECK(gpt4.vocabulary().pattern() == Pattern::gpt4);
   CHECK(change("/pre_tokenizer", sequence(llama3_regex, "Removed", true)) == gpt4);
-  CHECK(
-      change(
-          "/pre_tokenizer",
-          sequence(
-              R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)")) ==
-      gpt4);
+  const Tokenizer whole = change(
+      "/pre_tokenizer",
+      sequence(
+          R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)"));
+  CHECK(whole.vocabulary().pattern() == Pattern::gpt4_whole_numbers);
+  CHECK(whole.hash() != gpt4.hash());
+  CHECK(from_text(tokenizer_json_text(whole)) == whole);
+  for (const char* const key : {"/truncation", "/padding"}) CHECK(change(key, {{"max_length", 5}}) == plain);
   CHECK(change("/pre_tokenizer",
                sequence(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)")) == plain);
   CHECK(change("/pre_tokenizer/use_regex", false).vocabulary().pattern() == Pattern::none);
@@ -336,8 +338,6 @@ TEST_CASE("every bad tokenizer.json is refused by a sentence that names the plac
       {"/added_tokens/1", good_json()["added_tokens"][0], "the special token '<|endoftext|>' twice"},
       {"/normalizer", {{"type", "NFC"}}, "a normalizer of type NFC"},
       {"/normalizer", {{"type", "Sequence"}}, "a normalizer of type Sequence"},
-      {"/truncation", {{"max_length", 5}}, "truncation"},
-      {"/padding", {{"strategy", "BatchLongest"}}, "padding"},
       {"/pre_tokenizer", nullptr, "no pre_tokenizer"},
       {"/pre_tokenizer", {{"type", "Whitespace"}}, "a pre_tokenizer of type Whitespace"},
       {"/pre_tokenizer", {{"type", "Sequence"}}, "'pre_tokenizer.pretokenizers' must be a list"},
@@ -347,7 +347,9 @@ TEST_CASE("every bad tokenizer.json is refused by a sentence that names the plac
       {"/pre_tokenizer/add_prefix_space", true, "it has add_prefix_space"},
       {"/pre_tokenizer/add_prefix_space", "remove", "it has add_prefix_space"},
       {"/pre_tokenizer/use_regex", 1, "'pre_tokenizer.use_regex' must be true or false"},
-      {"/pre_tokenizer", sequence(R"(\s+)"), "another regular expression"},
+      {"/pre_tokenizer", sequence(R"(\s+)"), "a Split by the regular expression '\\s+', which is none"},
+      {"/pre_tokenizer", sequence(std::string(llama3_regex) + "|x"), "to the letter"},
+      {"/pre_tokenizer", sequence("(?i)" + std::string(llama3_regex)), "to the letter"},
       {"/pre_tokenizer", sequence(llama3_regex, "MergedWithNext"), "a Split with behavior MergedWithNext"},
       {"/pre_tokenizer", sequence(llama3_regex, "Removed", false), "a Split with behavior Removed"},
       {"/decoder", {{"type", "Metaspace"}}, "a decoder of type Metaspace"},

@@ -213,12 +213,13 @@ inline Exit export_model(const ExportFlags& flags, const std::optional<Config>& 
     throw Error("--cut-vocab needs the tokenizer, and " + flags.model + " has none: leave it out");
   }
   if (flags.cut_vocab) cut_vocab(model);
-  if (const int unused = unused_ids(model); unused > 0) {
-    std::printf("  ! the model has %s ids and the tokenizer %s tokens: other programs may write the %s ids beyond, unless "
-                "--cut-vocab leaves them out\n",
-                grouped(model.config.vocab).c_str(), grouped(model.tokenizer->size()).c_str(), grouped(unused).c_str());
-  }
   format.write(flags, model.view());
+  if (const int unused = unused_ids(model); unused > 0) {
+    std::printf(
+        "  ! the model has %s ids and the tokenizer %s tokens: other programs may write the %s ids beyond, unless "
+        "--cut-vocab leaves them out\n",
+        grouped(model.config.vocab).c_str(), grouped(model.tokenizer->size()).c_str(), grouped(unused).c_str());
+  }
   std::printf("%s\n  %s in %s\n", type_text(model.config).c_str(), exchange::parameters_text(model.config).c_str(),
               flags.out.c_str());
   const HfFit fit = hf_family(model.config);

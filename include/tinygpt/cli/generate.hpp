@@ -21,8 +21,8 @@ namespace tinygpt::cli {
 struct GenerateFlags {
   std::string model;
   bool best = false;
-  std::string prompt;   ///< empty: not given
-  std::string prompts;  ///< a file of them; empty: not given
+  std::string prompt;                           ///< empty: not given
+  std::string prompts;                          ///< a file of them; empty: not given
   SpecialText special = SpecialText::ordinary;  ///< of prompts
   int max_new_tokens = 500;
   SampleOptions sampling;
@@ -53,8 +53,9 @@ inline void add_flags(CLI::App& app, GenerateFlags& flags) {
       ->take_last();
   add_path(app, "--prompts", "A text file with a prompt on each line; each is continued, in order", "FILE",
            flags.prompts);
-  app.add_flag_callback("--allow-special", [&flags] { flags.special = SpecialText::allowed; },
-                        "Where a prompt names a special token of the tokenizer, take that token");
+  app.add_flag_callback(
+      "--allow-special", [&flags] { flags.special = SpecialText::allowed; },
+      "Where a prompt names a special token of the tokenizer, take that token");
   add_number<int>(app, "--max-new-tokens",
                   "Length of a sample, in tokens; it ends before at a token that ends a document", "500", positive_int,
                   [&](int n) { flags.max_new_tokens = n; });
@@ -174,7 +175,8 @@ inline std::vector<Beginning> beginnings(const Tokenizer& tokenizer, const Compa
   }
   std::vector<Beginning> all;
   for (const std::string& prompt : prompts) {
-    all.insert(all.end(), static_cast<std::size_t>(flags.num_samples), first_words(tokenizer, companions, prompt, flags.special));
+    all.insert(all.end(), static_cast<std::size_t>(flags.num_samples),
+               first_words(tokenizer, companions, prompt, flags.special));
   }
   return all;
 }

@@ -24,8 +24,8 @@ namespace tinygpt {
 ///          \s+(?!\S)|\s           (cl100k_base's spelling of tiktoken 0.6, as it is found in a tokenizer.json)
 ///
 /// The last one is what Oniguruma finds, which reads such files: there {1,3}+ is no possessive repetition but repeats
-/// the group, so that a number is one word of any length; and spaces at the end of a text are one word. tiktoken itself,
-/// whose engine has possessive repetitions, cuts numbers into three digits by the same spelling.
+/// the group, so that a number is one word of any length; and spaces at the end of a text are one word. tiktoken
+/// itself, whose engine has possessive repetitions, cuts numbers into three digits by the same spelling.
 ///
 /// Sources: openai/gpt-2 src/encoder.py; openai/tiktoken tiktoken_ext/openai_public.py; Llama 3's tokenizer.json.
 enum class Pattern { none, gpt2, gpt4, gpt4_whole_numbers };
@@ -60,7 +60,8 @@ inline Character character_at(Place at, Place end) {
   return first_character(between(at, end));
 }
 
-/// How many of the eight bytes at `at`, counted from the first, are letters of ASCII. One step instead of a branch for each.
+/// How many of the eight bytes at `at`, counted from the first, are letters of ASCII. One step instead of a branch for
+/// each.
 inline int leading_letters(Place at) {
   constexpr std::uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
   std::uint64_t bytes;
@@ -215,7 +216,8 @@ template <class Word> void for_each_word(Pattern pattern, std::string_view text,
     case Pattern::gpt2:
       return each([](words::Place p, words::Place last) { return words::gpt2_end(p, last); });
     case Pattern::gpt4:
-      return each([](words::Place p, words::Place last) { return words::gpt4_end<words::Numbers::in_threes>(p, last); });
+      return each(
+          [](words::Place p, words::Place last) { return words::gpt4_end<words::Numbers::in_threes>(p, last); });
     case Pattern::gpt4_whole_numbers:
       return each([](words::Place p, words::Place last) { return words::gpt4_end<words::Numbers::whole>(p, last); });
   }

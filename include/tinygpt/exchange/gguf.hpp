@@ -147,8 +147,8 @@ inline void write_tokenizer(Header& header, const ModelView& model) {
   if (model.tokenizer == nullptr) return header.key("tokenizer.ggml.model", std::string_view("no_vocab"));
   const Companions none;
   const Companions& said = model.companions ? *model.companions : none;
-  const TokenizerKeys keys = tokenizer_keys(*model.tokenizer, said, model.config.vocab);
-  const auto id = [&](const char* name, std::int64_t id) {
+  const TokenizerKeys keys = tokenizer_keys(*model.tokenizer, model.config.vocab, said);
+  const auto key_of_id = [&](const char* name, std::int64_t id) {
     if (id >= 0 && id < model.config.vocab) header.key(name, static_cast<std::uint32_t>(id));
   };
   header.key("tokenizer.ggml.model", std::string_view("gpt2"));
@@ -156,11 +156,11 @@ inline void write_tokenizer(Header& header, const ModelView& model) {
   header.key("tokenizer.ggml.tokens", keys.tokens);
   header.key("tokenizer.ggml.token_type", keys.types);
   header.key("tokenizer.ggml.merges", keys.merges);
-  id("tokenizer.ggml.bos_token_id", begin_token(said, *model.tokenizer).value_or(keys.ends.front()));
+  key_of_id("tokenizer.ggml.bos_token_id", begin_token(said, *model.tokenizer).value_or(keys.ends.front()));
   // So many the format has: the end of a text, of a turn and of a message. llama.cpp stops at each.
-  for (std::size_t i = 0; i < keys.ends.size() && i < std::size(end_keys); ++i) id(end_keys[i], keys.ends[i]);
+  for (std::size_t i = 0; i < keys.ends.size() && i < std::size(end_keys); ++i) key_of_id(end_keys[i], keys.ends[i]);
   const Json padding = companions::value_of(said.config, "pad_token_id");
-  if (padding.is_number_unsigned()) id("tokenizer.ggml.padding_token_id", padding.get<std::int64_t>());
+  if (padding.is_number_unsigned()) key_of_id("tokenizer.ggml.padding_token_id", padding.get<std::int64_t>());
   // Training puts nothing before a text.
   header.key("tokenizer.ggml.add_bos_token", adds_begin(said));
   header.key("tokenizer.ggml.add_eos_token", false);

@@ -88,7 +88,7 @@ inline std::optional<std::int32_t> spare_token(const Tokenizer& tokenizer, int v
 }
 
 /// For a model of `vocab` ids, of which the tokenizer may use fewer.
-inline TokenizerKeys tokenizer_keys(const Tokenizer& tokenizer, const Companions& said, int vocab) {
+inline TokenizerKeys tokenizer_keys(const Tokenizer& tokenizer, int vocab, const Companions& said = {}) {
   expect_room(tokenizer, vocab);
   std::vector<std::int32_t> ends = end_tokens(said, tokenizer);
   if (const auto spare = ends.empty() ? spare_token(tokenizer, vocab) : std::nullopt) ends.push_back(*spare);

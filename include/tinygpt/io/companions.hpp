@@ -1,5 +1,5 @@
-// What a model directory holds beside architecture, weights and tokenizer, and what no tool may lose: where texts begin and
-// end, how a chat is written, how to sample. It is carried along as it is, by import, export and training.
+// What a model directory holds beside architecture, weights and tokenizer, and what no tool may lose: where texts begin
+// and end, how a chat is written, how to sample. It is carried along as it is, by import, export and training.
 #pragma once
 
 #include <algorithm>
@@ -60,8 +60,8 @@ inline Json parsed(const Companions& all, const char* name) {
 
 }  // namespace companions
 
-/// What generation_config.json says of ids counts before config.json, as in transformers. Throws DamagedFile where an id
-/// is none, or a file is no JSON.
+/// What generation_config.json says of ids counts before config.json, as in transformers. Throws DamagedFile where an
+/// id is none, or a file is no JSON.
 inline Companions read_companions(const ModelReader& reader) {
   Companions all;
   for (const char* const name : companions::names) {

@@ -135,7 +135,7 @@ inline ModelConfig expect_architecture(const ModelReader& reader, const Config& 
   const std::string directory = reader.directory().string();
   throw Error(directory + " holds another architecture (" + differences(said.config, config) +
               "): tinygpt generate --model and tinygpt train --model take the program of its type, or build it: " +
-              preset_line(said.name, said.config));
+              (said.ours ? preset_line(said.name, said.config) : "tinygpt config-from " + directory + " says how"));
 }
 
 }  // namespace tinygpt

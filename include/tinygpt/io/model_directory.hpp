@@ -97,8 +97,8 @@ inline void write_texts(ModelWriter& writer, const ModelView& model, StoredType 
 
 }  // namespace model_directory
 
-/// Writes a model directory: whole, or not at all. What is at `directory` gives way to it. Throws Error, before anything
-/// is written, where a weight is not finite or beyond `type`.
+/// Writes a model directory: whole, or not at all. What is at `directory` gives way to it. Throws Error, before
+/// anything is written, where a weight is not finite or beyond `type`.
 inline void write_model_directory(const std::filesystem::path& directory, const ModelView& model,
                                   StoredType type = StoredType::float32, Manifest manifest = Manifest::no) {
   expect_representable(model.config, model.weights, type);

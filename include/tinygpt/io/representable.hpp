@@ -1,5 +1,5 @@
-// Are the weights numbers that a file of a type can hold? NaN and infinity are what a training that went wrong leaves, or
-// a type that is too narrow makes.
+// Are the weights numbers that a file of a type can hold? NaN and infinity are what a training that went wrong leaves,
+// or a type that is too narrow makes.
 #pragma once
 
 #include <cmath>
@@ -29,12 +29,12 @@ inline void expect_within(std::span<const float> numbers, float most, const std:
   std::size_t at = 0;
   while (std::fabs(numbers[at]) <= most) ++at;
   const float x = numbers[at];
-  const std::string where =
-      "the tensor '" + tensor + "' holds " + shortest_text(static_cast<double>(x)) + " (number " +
-      std::to_string(before + static_cast<std::int64_t>(at)) + " of it)";
+  const std::string where = "the tensor '" + tensor + "' holds " + shortest_text(static_cast<double>(x)) + " (number " +
+                            std::to_string(before + static_cast<std::int64_t>(at)) + " of it)";
   if (!std::isfinite(x)) {
-    throw Error(where + ", which no model can compute with: use an earlier checkpoint, or train again with a lower "
-                        "learning rate");
+    throw Error(where +
+                ", which no model can compute with: use an earlier checkpoint, or train again with a lower "
+                "learning rate");
   }
   throw Error(where + ", which " + what + " cannot hold: write float32, or bf16");
 }

@@ -17,7 +17,8 @@ namespace tensor_files {
 /// Which tensor lies in which file. File names are plain, so that no index leads out of its directory.
 inline std::map<std::string, std::string> parse_index(const Json& json, const std::filesystem::path& path) {
   std::map<std::string, std::string> files;
-  if (json.contains("metadata") && !json["metadata"].is_object()) throw damaged(path, "'metadata' must be an object");
+  if (json.contains("metadata") && !json["metadata"].is_object() && !json["metadata"].is_null())
+    throw damaged(path, "'metadata' must be an object");
   const Json weight_map = member<Json>(json, "weight_map", path);
   for (const auto& [tensor, file] : weight_map.items()) {
     const std::string where = "the file of tensor '" + printable(tensor) + "'";
@@ -151,10 +152,11 @@ class TensorFiles {
   void expect_no_wrapper(const SafetensorsReader& file, std::string_view name) const {
     for (auto dot = name.find('.'); dot != name.npos; dot = name.find('.', dot + 1)) {
       if (!by_name_.contains(name.substr(dot + 1))) continue;
-      throw Error(file.path().string() + " has tensors whose names begin with '" + printable(name.substr(0, dot + 1)) +
-                  "' ('" + printable(name) +
-                  "'), as torch names those of a model inside a wrapper: save the model inside, or take that prefix off "
-                  "the names");
+      throw Error(
+          file.path().string() + " has tensors whose names begin with '" + printable(name.substr(0, dot + 1)) + "' ('" +
+          printable(name) +
+          "'), as torch names those of a model inside a wrapper: save the model inside, or take that prefix off "
+          "the names");
     }
   }
 

@@ -250,11 +250,11 @@ inline Json post_processor(const Tokenizer& tokenizer, std::optional<std::int32_
   const std::string name(tokenizer.decode(*first));
   const auto text = [](const char* id, int type) { return Json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
   const Json token{{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
-  const Json before{{"type", "TemplateProcessing"},
-                    {"single", Json::array({token, text("A", 0)})},
-                    {"pair", Json::array({token, text("A", 0), text("B", 1)})},
-                    {"special_tokens",
-                     {{name, {{"id", name}, {"ids", Json::array({*first})}, {"tokens", Json::array({name})}}}}}};
+  const Json before{
+      {"type", "TemplateProcessing"},
+      {"single", Json::array({token, text("A", 0)})},
+      {"pair", Json::array({token, text("A", 0), text("B", 1)})},
+      {"special_tokens", {{name, {{"id", name}, {"ids", Json::array({*first})}, {"tokens", Json::array({name})}}}}}};
   return {{"type", "Sequence"}, {"processors", Json::array({byte_level(true), before})}};
 }
 

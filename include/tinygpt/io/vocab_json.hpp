@@ -80,10 +80,11 @@ class VocabJson {
   void take(std::int32_t id, std::string_view text) {
     const auto i = static_cast<std::size_t>(id);
     if (i >= tokens_.size()) {
-      throw Error("cannot use " + path_.string() + ": the token " + quoted_text(text) + " has the id " +
-                  std::to_string(id) + ", but the ids of " + std::to_string(tokens_.size()) + " tokens must be 0 to " +
-                  std::to_string(tokens_.size() - 1) +
-                  " here: leave no gap between ids, for example by adding tokens such as <|unused_1|> for those between");
+      throw Error(
+          "cannot use " + path_.string() + ": the token " + quoted_text(text) + " has the id " + std::to_string(id) +
+          ", but the ids of " + std::to_string(tokens_.size()) + " tokens must be 0 to " +
+          std::to_string(tokens_.size() - 1) +
+          " here: leave no gap between ids, for example by adding tokens such as <|unused_1|> for those between");
     }
     if (taken_[i]) fault("the token " + quoted_text(text) + " has the id of another, " + std::to_string(id));
     taken_[i] = true;

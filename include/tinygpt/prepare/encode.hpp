@@ -25,7 +25,7 @@ struct Job {
   std::string separator;       ///< ends a document in plain text; empty: the end of a file does
   std::string field = "text";  ///< member of a JSONL row
   Filters filters;
-  bool skip_bad = false;  ///< count what cannot be read instead of stopping there
+  bool skip_bad = false;                        ///< count what cannot be read instead of stopping there
   SpecialText special = SpecialText::ordinary;  ///< of all texts
   int threads = 1;
 };
@@ -101,7 +101,7 @@ inline Json job_json(const Job& job, const Tokenizer& tokenizer) {
             {"min_bytes", job.filters.min_bytes},
             {"max_bytes", job.filters.max_bytes},
             {"skip_bad", job.skip_bad},
-          {"tokenizer", std::to_string(tokenizer.hash())}};
+            {"tokenizer", std::to_string(tokenizer.hash())}};
   if (job.special == SpecialText::allowed) json["allow_special"] = true;  // without it, the key is that of before
   return json;
 }

@@ -63,8 +63,9 @@ inline void add_flags(CLI::App& app, PrepareFlags& flags) {
   add_text(app, "--separator",
            "What ends a document in plain text, such as '<|endoftext|>' (default: the end of the file)", "TEXT",
            flags.job.separator);
-  app.add_flag_callback("--allow-special", [&flags] { flags.job.special = SpecialText::allowed; },
-                        "Where a text names a special token of the tokenizer, take that token: for your own texts only");
+  app.add_flag_callback(
+      "--allow-special", [&flags] { flags.job.special = SpecialText::allowed; },
+      "Where a text names a special token of the tokenizer, take that token: for your own texts only");
   app.add_flag("--deduplicate", flags.options.deduplicate, "Leave out exact duplicates of documents");
   add_number<std::int64_t>(app, "--min-bytes", "Leave out shorter documents", "1", positive,
                            [&](std::int64_t n) { flags.job.filters.min_bytes = n; });

@@ -61,8 +61,9 @@ inline void add_flags(CLI::App& app, EncodeFlags& flags) {
   app.add_option("TEXT", flags.text, "The text (default standard input)");
   add_tokenizer_flag(app, flags.tokenizer);
   add_path(app, "--input-file", "Read the text from this file, as it is", "FILE", flags.input_file);
-  app.add_flag_callback("--allow-special", [&flags] { flags.special = SpecialText::allowed; },
-                        "Where the text names a special token, take that token");
+  app.add_flag_callback(
+      "--allow-special", [&flags] { flags.special = SpecialText::allowed; },
+      "Where the text names a special token, take that token");
   app.add_flag("--pieces", flags.pieces, "Print each id with its piece of the text, one on a line");
   app.add_flag("--json", flags.json, "Print JSON");
 }
