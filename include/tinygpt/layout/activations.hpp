@@ -11,8 +11,8 @@
 
 namespace tinygpt {
 
-/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are
-/// not recomputed; the rest are scratch.
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are not
+/// recomputed; the rest are scratch.
 enum class Buffer : int {
   residual,   ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
   normed,     ///< output of each of those norms
@@ -45,10 +45,10 @@ struct BufferRow {
   std::int64_t offset = 0;  ///< byte of the first copy
 };
 
-/// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory. What is more
-/// than enough on a CPU (8 MiB in float32, or 256 rows) keeps a GPU waiting for memory: with every chunk all of the
-/// head's gradient is read and written, and a GPU has some hundred FLOPs for each byte. Precision says which it is, as
-/// GPUs train in bf16: 256 MiB there, which a CPU in bf16 has no use for, and no harm from.
+/// Rows of logits that the loss head holds at once: enough for good matrix products, bounded in memory. What is more than
+/// enough on a CPU (8 MiB in float32, or 256 rows) keeps a GPU waiting for memory: with every chunk all of the head's
+/// gradient is read and written, and a GPU has some hundred FLOPs for each byte. Precision says which it is, as GPUs train in
+/// bf16: 256 MiB there, which a CPU in bf16 has no use for, and no harm from.
 constexpr std::int64_t logits_rows(const Config& c, std::int64_t tokens, Storage storage = {}) {
   const std::int64_t numbers = storage == storage_of(bf16) ? 1 << 27 : 1 << 21;
   return std::min(tokens, std::max<std::int64_t>(256, numbers / c.vocab));
