@@ -24,7 +24,7 @@ EIGEN = "/usr/include/eigen3"
 COMPILERS = {
     "g++": ["g++", "-std=c++20", "-fsyntax-only"],
     "clang++": ["clang++", "-std=c++20", "-fsyntax-only"],
-    "nvcc": ["nvcc", "-std=c++20", "-x", "cu", "-c", "-o", "/dev/null"],
+    "nvcc": ["nvcc", "-std=c++20", "-w", "-x", "cu", "-c", "-o", "/dev/null"],  # -w: of Eigen it says much
 }
 
 # What a person did, and what to write instead; the rest comes from the sources.

@@ -52,6 +52,7 @@ TEST_CASE("every activation has its own name in a config.json of GPT-2's family,
 TEST_CASE("what follows from a kind is asked in one place") {
   static_assert(!is_gated(relu) && !is_gated(gelu) && !is_gated(gelu_tanh) && is_gated(swiglu));
   static_assert(default_ffn(gelu, 6) == 24 && default_ffn(swiglu, 6) == 16);
+  static_assert(default_ffn(gelu, 2'000'000'000) == std::numeric_limits<int>::max());
   CHECK_THROWS(is_gated(ActivationKind(99)));
   CHECK_THROWS(default_norm_eps(NormKind(99)));
   CHECK_THROWS(storage_of(Precision(99)));

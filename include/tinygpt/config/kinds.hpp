@@ -1,8 +1,9 @@
 // The choices among which some options choose, and the one plain struct into which all options resolve.
 #pragma once
 
-#include <climits>
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 
 namespace tinygpt {
@@ -113,11 +114,11 @@ constexpr bool is_gated(ActivationKind kind) {
   throw std::invalid_argument("tinygpt: is_gated has no answer for this ActivationKind: add its case");
 }
 
-/// F where Ffn<F> is not given: 4C, or int(8C / 3) with a gate, which has as many weights.
+/// F where Ffn<F> is not given: 4C, or int(8C / 3) with a gate, which has as many weights. A width whose F no int has,
+/// as a file may say, gives the nearest int; it is refused for its size.
 constexpr int default_ffn(ActivationKind kind, int embd) {
-  // Sizes that no model has are refused later; here they must not overflow.
-  const long long ffn = is_gated(kind) ? 8LL * embd / 3 : 4LL * embd;
-  return static_cast<int>(ffn < INT_MIN ? INT_MIN : ffn > INT_MAX ? INT_MAX : ffn);
+  const long long F = is_gated(kind) ? 8LL * embd / 3 : 4LL * embd;
+  return static_cast<int>(std::clamp<long long>(F, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()));
 }
 
 /// Less vanishes in float32 beside what is normalised, more would be no small change of it.

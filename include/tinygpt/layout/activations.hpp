@@ -11,8 +11,8 @@
 
 namespace tinygpt {
 
-/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are
-/// not recomputed; the rest are scratch.
+/// Every intermediate result of a training step. Those saved for the backward pass live per layer, as far as they are not
+/// recomputed; the rest are scratch.
 enum class Buffer : int {
   residual,   ///< residual stream as each norm reads it: before norm1 and norm2 of each layer, and before the last
   normed,     ///< output of each of those norms

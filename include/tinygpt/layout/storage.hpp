@@ -16,8 +16,7 @@ inline constexpr Precision bf16 = Precision::bf16;
 /// What the forward pass leaves to be computed again by the backward pass; each keeps less than the one before it and
 /// gives the same gradient, bit for bit.
 ///   none         everything is kept
-///   activations  outputs of norms and of the nonlinearity are not kept: cheap to repeat, 2C + F numbers a token and
-///                layer
+///   activations  outputs of norms and of the nonlinearity are not kept: cheap to repeat, 2C + F numbers a token and layer
 ///   blocks       only the residual stream before each layer is kept, and the layer repeated: a third more FLOPs
 /// Sources: Chen et al. 2016 (arXiv:1604.06174) for blocks; Korthikanti et al. 2022 (arXiv:2205.05198) for the choice.
 enum class Recompute { none, activations, blocks };
