@@ -1,5 +1,5 @@
-// Any bytes as manifest.json and trainer_state.json of a checkpoint: refused by a sentence, or a state whose every option
-// could have been given as a flag, that comes back from the file that is written for it.
+// Any bytes as manifest.json and trainer_state.json of a checkpoint: refused by a sentence, or a state whose every
+// option could have been given as a flag, that comes back from the file that is written for it.
 //
 // The manifest reaches to the first zero byte. As no fuzzer guesses a checksum, the state is read without it, too.
 #include <cstdlib>

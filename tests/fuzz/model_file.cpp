@@ -1,5 +1,5 @@
-// Any bytes as a JSON config: a list of mistakes, or a model whose parameters and memory can be counted, that comes back
-// from the file that is written for it.
+// Any bytes as a JSON config: a list of mistakes, or a model whose parameters and memory can be counted, that comes
+// back from the file that is written for it.
 #include <cstdlib>
 
 #include <tinygpt/io/model_file.hpp>

@@ -27,7 +27,8 @@ const char* const first_shard = "first.safetensors";
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const FilesInMemory directory({"config.json", "model.safetensors.index.json", first_shard, "second.safetensors"});
+  static const FilesInMemory directory(
+      {"config.json", "model.safetensors.index.json", first_shard, "second.safetensors"});
   directory.write(0, llama_config);
   FuzzInput input(data, size);
   const std::string_view index = input.up_to('\0');

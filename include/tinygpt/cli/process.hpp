@@ -45,9 +45,9 @@ inline void ignore_signals_of_write() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-/// Memory that is kept back until there is no more. Destructors of the JSON library allocate, and may not fail: when the
-/// first allocation fails, half of the reserve is freed and it is tried again; the next failure frees the rest for the
-/// way out, and throws.
+/// Memory that is kept back until there is no more. Destructors of the JSON library allocate, and may not fail: when
+/// the first allocation fails, half of the reserve is freed and it is tried again; the next failure frees the rest for
+/// the way out, and throws.
 class MemoryReserve {
  public:
   MemoryReserve() {

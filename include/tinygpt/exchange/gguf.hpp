@@ -191,7 +191,8 @@ inline std::string header_of(const ModelView& model, const std::string& architec
   for (const PlacedTensor& tensor : tensors) {
     list.text(tensor.map.name);
     list.number(static_cast<std::uint32_t>(tensor.map.shape.size()));
-    for (auto extent = tensor.map.shape.rbegin(); extent != tensor.map.shape.rend(); ++extent) {  // the contiguous one first
+    // The contiguous one first.
+    for (auto extent = tensor.map.shape.rbegin(); extent != tensor.map.shape.rend(); ++extent) {
       list.number(static_cast<std::uint64_t>(*extent));
     }
     list.number(static_cast<std::uint32_t>(tensor.type));
