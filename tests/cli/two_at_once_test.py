@@ -17,6 +17,9 @@ import unittest
 
 TINYGPT = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 
+CONFIG = ('{"n_layer": 1, "n_embd": 32, "n_head": 1, "block_size": 8, "vocab_size": 64, "batch_size": 1, "dropout": 0, '
+          '"bias": false}')
+
 
 class Case(unittest.TestCase):
     def setUp(self):
@@ -132,7 +135,7 @@ class TwoAtOnce(Case):
     def test_whoever_has_the_lock_keeps_the_others_out(self):
         self.model()
         self.run_("prepare", "--source", "t:text.txt", "--out", "set")
-        (self.dir / "c.json").write_text('{"n_layer":1,"n_embd":32,"n_head":1,"block_size":8,"vocab_size":64}')
+        (self.dir / "c.json").write_text(CONFIG)
         self.hold("out"), self.hold("set")
         for command in (["prepare", "--source", "a:text.txt", "--out", "out"], ["prepare", "--mix", "set:1", "--out", "out"],
                         ["prepare", "--source", "a:text.txt", "--out", "set", "--append"],
@@ -176,10 +179,9 @@ class WhatIsThere(Case):
         self.assertEqual((self.dir / "victim").read_text(), "precious")
 
     def test_new_refuses_what_is_there(self):
-        config = '{"n_layer":1,"n_embd":32,"n_head":1,"block_size":8,"vocab_size":64}'
-        (self.dir / "c.json").write_text(config)
+        (self.dir / "c.json").write_text(CONFIG)
         self.refused("new", "c.json", "--out", "c.json", needle="is there already")
-        self.assertEqual((self.dir / "c.json").read_text(), config)
+        self.assertEqual((self.dir / "c.json").read_text(), CONFIG)
         self.run_("new", "c.json", "--out", "c.hpp")
         self.refused("new", "c.json", "--out", "c.hpp", needle="is there already")
         self.assertEqual(self.names(), ["c.hpp", "c.json", "text.txt"])

@@ -220,7 +220,8 @@ TEST_CASE("a newest checkpoint that cannot be read for any kind of damage is pas
       if (path.filename() == "step-000002") throw fault;
       return path.filename().string();
     };
-    return load_newest(scratch.path, load, [&](const char*) { ++warned; }) + (warned == 1 ? " warned" : "");
+    const std::string name = load_newest(scratch.path, load, [&](const char*) { ++warned; });
+    return name + (warned == 1 ? " warned" : "");
   };
   CHECK(newest_with(DamagedFile("damaged")) == "step-000001 warned");
   for (const int reason : {EIO, ENOENT, EISDIR}) {

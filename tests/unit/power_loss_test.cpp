@@ -94,7 +94,7 @@ int fcntl(int fd, int command, ...) {
   va_end(more);
   static const auto real = next_of<int (*)(int, int, ...)>("fcntl");
   const int result = real(fd, command, argument);
-  if (result >= 0 && command == F_DUPFD_CLOEXEC && recorder.open.contains(fd)) recorder.open[result] = recorder.open[fd];
+  if (!recorder.root.empty() && result >= 0 && command == F_DUPFD_CLOEXEC && recorder.open.contains(fd)) recorder.open[result] = recorder.open[fd];
   return result;
 }
 int close(int fd) {
