@@ -58,14 +58,14 @@ class TreeBuilder {
   bool number_integer(Json::number_integer_t n) { return value(n); }
   bool number_unsigned(Json::number_unsigned_t n) { return value(n); }
   bool number_float(Json::number_float_t x, const std::string&) { return value(x); }
-  bool string(std::string& s) { return value(std::move(s)); }
+  bool string(const std::string& s) { return value(s); }  // a copy: the parser's own buffer is larger than the text
   bool binary(Json::binary_t&) { return false; }
   bool start_object(std::size_t) { return begin(Json::object()); }
   bool start_array(std::size_t) { return begin(Json::array()); }
   bool end_object() { return end(); }
   bool end_array() { return end(); }
-  bool key(std::string& k) {
-    const auto [at, added] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(k));
+  bool key(const std::string& k) {
+    const auto [at, added] = open_.back()->get_ref<Json::object_t&>().try_emplace(k);
     if (!added) throw damaged(path_, "its JSON has the key '" + printable(at->first) + "' twice");
     member_ = &at->second;
     return true;
