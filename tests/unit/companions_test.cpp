@@ -278,6 +278,10 @@ TEST_CASE("weights of another format, wrapped names and types that are not read 
     with_header(wrapped, data);
     refused("begin with '" + prefix + "'");
   }
+  Json other = Json::parse(header);
+  other["score.weight"] = {{"dtype", "F32"}, {"shape", {1}}, {"data_offsets", {data.size(), data.size() + 4}}};
+  with_header(other, data + "1234");
+  refused("does not go with config.json: it has a tensor 'score.weight'");
   Json metadata = Json::parse(header);
   metadata["__metadata__"] = nullptr;
   metadata["nothing"] = {{"dtype", "F32"}, {"shape", {0, 4}}, {"data_offsets", {data.size(), data.size()}}};

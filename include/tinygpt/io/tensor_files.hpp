@@ -92,8 +92,8 @@ class TensorFiles {
     std::size_t count = 0;
     for (const auto& file : files_) count += file.entries().size();
     if (layout == TensorLayout::transformers && static_cast<std::size_t>(config.layers) > count) {
-      throw damaged(path(), "it has " + std::to_string(count) + " tensors, and the model has " +
-                                std::to_string(config.layers) + " layers");
+      throw mismatch(path(), "it has " + std::to_string(count) + " tensors, and the model has " +
+                                 std::to_string(config.layers) + " layers");
     }
     tensors_ = model_tensors(config, layout);
     by_name_.clear();
@@ -106,17 +106,18 @@ class TensorFiles {
         if (it == by_name_.end()) {
           if (is_ignored(entry.name, config, layout) || entry.begin == entry.end) continue;
           expect_no_wrapper(file, entry.name);
-          throw damaged(file.path(), "it has a tensor '" + printable(entry.name) + "' that this model has not");
+          throw mismatch(file.path(), "it has a tensor '" + printable(entry.name) + "' that this model has not");
         }
         if (entry.shape != it->second->shape) {
-          throw damaged(file.path(), "tensor '" + printable(entry.name) + "' has the shape " + shape_text(entry.shape) +
-                                         ", where this model has " + shape_text(it->second->shape));
+          throw mismatch(file.path(), "tensor '" + printable(entry.name) + "' has the shape " +
+                                          shape_text(entry.shape) + ", where this model has " +
+                                          shape_text(it->second->shape));
         }
         found.insert(it->second);
       }
     }
     for (const MappedTensor& tensor : tensors_) {
-      if (!found.contains(&tensor)) throw damaged(path(), "tensor '" + tensor.name + "' is missing");
+      if (!found.contains(&tensor)) throw mismatch(path(), "tensor '" + tensor.name + "' is missing");
     }
   }
 
@@ -158,6 +159,12 @@ class TensorFiles {
           "'), as torch names those of a model inside a wrapper: save the model inside, or take that prefix off "
           "the names");
     }
+  }
+
+  /// Somebody else's tensors that are not those of config.json need not be damaged: the two may be of different models.
+  DamagedFile mismatch(const std::filesystem::path& path, const std::string& what) const {
+    if (directory_.has_manifest()) return damaged(path, what);
+    return DamagedFile(path.string() + " does not go with config.json: " + what + ": give both of the same model");
   }
 
   void open(const std::string& name) {
