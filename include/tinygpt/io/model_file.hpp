@@ -168,7 +168,8 @@ class Reader {
       if (!seen.insert(key).second) {
         file_.mistakes.push_back({line, shown, "is there twice", "", "remove one of the two"});
       } else if (std::find(known.begin(), known.end(), key) == known.end()) {
-        const auto foreign = std::find_if(std::begin(foreign_keys), std::end(foreign_keys), [&](const auto& f) { return f.key == key; });
+        const auto foreign = std::find_if(std::begin(foreign_keys), std::end(foreign_keys),
+                                          [&word = key](const auto& f) { return f.key == word; });
         if (foreign != std::end(foreign_keys)) {
           const bool known_here = std::find(known.begin(), known.end(), foreign->here) != known.end();
           file_.mistakes.push_back({line, shown, "is nanoGPT's word", known_here ? foreign->here : "",

@@ -173,9 +173,8 @@ inline std::string fit_table(const FitQuestion& q, const std::vector<FitRow>& ro
                                                "train with", "memory", "wants text",
                                                assumed ? "time (assumed)" : "time"}};
   if (!q.throughput) table[0].pop_back();
-  std::size_t hidden = 0, large = 0;
+  std::size_t hidden = 0;
   for (const FitRow& row : rows) {
-    large += !row.fits();
     if (!all && &row != take.row && !in_short_list(*row.preset)) {
       ++hidden;
       continue;
