@@ -73,22 +73,14 @@ template <class Wanted> class LogQueue final : public Queue {
     if (wide_) wide_->skip(tokens);
   }
 
-  /// In pieces, as the file may have fewer tokens than the record says: memory is taken for what is there.
   void read(std::size_t count, std::vector<std::int32_t>& tokens) {
-    constexpr std::size_t piece = std::size_t{1} << 18;
-    for (std::size_t left = count; left > 0;) {
-      const std::size_t n = std::min(left, piece), before = tokens.size();
-      tokens.resize(before + n);
-      const auto to = std::span(tokens).subspan(before);
-      left -= n;
-      if (wide_) {
-        wide_->read(to);
-        continue;
-      }
-      buffer_.resize(n);
-      narrow_->read(buffer_);
-      std::copy(buffer_.begin(), buffer_.end(), to.begin());
-    }
+    const std::size_t before = tokens.size();
+    tokens.resize(before + count);
+    const auto to = std::span(tokens).subspan(before);
+    if (wide_) return wide_->read(to);
+    buffer_.resize(count);
+    narrow_->read(buffer_);
+    std::copy(buffer_.begin(), buffer_.end(), to.begin());
   }
 
   Records records_;
