@@ -23,7 +23,10 @@ void expect(bool holds) {
 /// What a queue gives until it is empty: its documents or parts of them, and their tokens.
 template <class Q> std::pair<std::int64_t, std::vector<std::int32_t>> drain(Q& queue) {
   std::pair<std::int64_t, std::vector<std::int32_t>> all;
-  while (queue.next(all.second)) ++all.first;
+  const auto take = [&](std::span<const std::int32_t> tokens) {
+    all.second.insert(all.second.end(), tokens.begin(), tokens.end());
+  };
+  while (queue.next(take)) ++all.first;
   return all;
 }
 

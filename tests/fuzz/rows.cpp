@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <tinygpt/io/json.hpp>
 #include <tinygpt/prepare/document.hpp>
 
 using namespace tinygpt;
@@ -39,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         bad = true;
       });
   if (!rows && !bad && separator.empty()) expect(bytes == chunk.text.size());
-  if (rows && documents == 1 && !bad && chunk.text.find('\n') == std::string::npos) {
+  if (rows && documents == 1 && !bad && chunk.text.find('\n') == std::string::npos && Json::accept(chunk.text)) {
     expect(Json::parse(chunk.text)["text"].get<std::string>().size() == bytes);
   }
   return 0;

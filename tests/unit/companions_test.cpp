@@ -59,7 +59,7 @@ void write(const std::filesystem::path& path, const std::string& text) {
 const std::string chat = "{% for m in messages %}\n<|im_start|>{{ m['content'] }}<|im_end|>\r\n{% endfor %}\u00e9 \\n";
 
 /// As somebody else's program writes a model.
-std::filesystem::path foreign(const ScratchDirectory& scratch) {
+std::filesystem::path foreign_model(const ScratchDirectory& scratch) {
   const auto path = scratch.path / "foreign";
   const auto weights = numbers(llama_like);
   const Tokenizer tokenizer = chat_tokenizer();
@@ -96,7 +96,7 @@ template <class F> void expect_named(F&& f, const std::string& sentence) {
 
 TEST_CASE("what lies beside somebody's model is the same after import and export") {
   const ScratchDirectory scratch;
-  const auto theirs = foreign(scratch);
+  const auto theirs = foreign_model(scratch);
   const LoadedModel model = read_model_directory(theirs);
   CHECK(model.companions.ends == std::vector<std::int64_t>{258, 256});
   CHECK(end_tokens(model.companions, *model.tokenizer) == Ids{258, 256});
@@ -121,7 +121,7 @@ TEST_CASE("what lies beside somebody's model is the same after import and export
 
 TEST_CASE("a checkpoint keeps what lay beside the model that it began with") {
   const ScratchDirectory scratch;
-  const auto theirs = foreign(scratch);
+  const auto theirs = foreign_model(scratch);
   const Companions said = read_companions(ModelReader(theirs));
   const auto w = numbers(llama_like);
   save_checkpoint(scratch.path / "step", "mine", llama_like, chat_tokenizer(), {w, w, w}, TrainerState{}, said);
@@ -132,7 +132,7 @@ TEST_CASE("a checkpoint keeps what lay beside the model that it began with") {
 
 TEST_CASE("ids that end a text: a number, a list, null, only in one file, or only a name") {
   const ScratchDirectory scratch;
-  const auto path = foreign(scratch);
+  const auto path = foreign_model(scratch);
   const auto ends = [&](const Json& in_config, const std::string& generation) {
     Json config = read_json(path / "config.json");
     config["eos_token_id"] = in_config;
@@ -158,7 +158,7 @@ TEST_CASE("ids that end a text: a number, a list, null, only in one file, or onl
 TEST_CASE("a GGUF file says where texts begin and end and how a chat is written, and brings it back") {
   const ScratchDirectory scratch;
   const auto path = scratch.path / "m.gguf";
-  LoadedModel model = read_model_directory(foreign(scratch));
+  LoadedModel model = read_model_directory(foreign_model(scratch));
   model.companions.ends = {258, 259};
   write_gguf(path, model.view(), GgufType::f32);
   const GgufReader file(path);
@@ -183,7 +183,7 @@ TEST_CASE("a GGUF file says where texts begin and end and how a chat is written,
 TEST_CASE("a token that a tokenizer puts before every text is put there after GGUF, too") {
   const ScratchDirectory scratch;
   const auto path = scratch.path / "m.gguf";
-  LoadedModel model = read_model_directory(foreign(scratch));
+  LoadedModel model = read_model_directory(foreign_model(scratch));
   model.companions.files["tokenizer.json"] = tokenizer_json_text(*model.tokenizer, 257);
   CHECK(adds_begin(model.companions));
   write_gguf(path, model.view(), GgufType::f32);
@@ -255,7 +255,7 @@ TEST_CASE("a vocabulary is cut to its tokenizer, and what is left computes as be
 
 TEST_CASE("weights of another format, wrapped names and types that are not read are named, not called damaged") {
   const ScratchDirectory scratch;
-  const auto path = foreign(scratch);
+  const auto path = foreign_model(scratch);
   const auto file = path / "model.safetensors";
   const std::string bytes = read_small_file(file);
   std::uint64_t length = 0;

@@ -345,7 +345,7 @@ TEST_CASE("numbers that a type cannot keep are refused by name, and the old file
   };
   for (const float x : {NAN, -INFINITY, INFINITY, 65504.0f, -65505.0f, -5e5f, 8e6f, 8.4e6f, 3.39e38f}) {
     LoadedModel model = random_model(llama_like);
-    const ParamRow& row = ParamTable(llama_like)[Param::ffn_out_weight];
+    const ParamRow row = ParamTable(llama_like)[Param::ffn_out_weight];
     model.weights[static_cast<std::size_t>(row.offset + row.stride + 5)] = x;
     for (const GgufType type : {f32, bf16, f16, q8_0, q4_0}) {
       CAPTURE(x, static_cast<int>(type));

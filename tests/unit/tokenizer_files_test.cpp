@@ -29,23 +29,6 @@ std::vector<std::string> tokens_of(const Tokenizer& tokenizer) {
   return tokens;
 }
 
-void append_utf8(std::string& text, char32_t c) {
-  const auto byte = [&](char32_t b) { text += static_cast<char>(static_cast<unsigned char>(b)); };
-  if (c < 0x80) return byte(c);
-  if (c < 0x800) {
-    byte(0xC0 | c >> 6);
-  } else {
-    if (c < 0x10000) {
-      byte(0xE0 | c >> 12);
-    } else {
-      byte(0xF0 | c >> 18);
-      byte(0x80 | (c >> 12 & 0x3F));
-    }
-    byte(0x80 | (c >> 6 & 0x3F));
-  }
-  byte(0x80 | (c & 0x3F));
-}
-
 Tokenizer from_text(const std::string& text) { return tokenizer_from_json(parse_json(text, "t.json"), "t.json"); }
 
 }  // namespace
