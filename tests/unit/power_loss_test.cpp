@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <functional>
 #include <map>
@@ -26,7 +27,7 @@ namespace {
 
 /// What was asked of the disk.
 struct Event {
-  enum class Kind { make_directory, create, write, sync, sync_directory, rename, exchange, remove } kind;
+  enum class Kind { nothing, make_directory, create, write, sync, sync_directory, rename, exchange, remove } kind;
   std::string path, to = {}, bytes = {};
 };
 
@@ -215,6 +216,8 @@ class Disk {
 
   void apply(const Event& event) {
     switch (event.kind) {
+      case Event::Kind::nothing:
+        break;
       case Event::Kind::make_directory:
         if (!find(event.path)) directories_[enter(event.path, count_++)];
         break;
@@ -320,6 +323,60 @@ class Disk {
   int count_ = 1;
 };
 
+/// Which of the changes may be lost: all choices of a few, or none, all, each one, all but one of many.
+std::set<std::set<int>> losses_of(const std::vector<int>& pending) {
+  const std::set<int> all(pending.begin(), pending.end());
+  std::set<std::set<int>> losses{{}, all};
+  if (pending.size() <= 5) {
+    for (unsigned choice = 0; choice < 1u << pending.size(); ++choice) {
+      std::set<int> lost;
+      for (std::size_t i = 0; i < pending.size(); ++i) {
+        if ((choice >> i & 1) != 0) lost.insert(pending[i]);
+      }
+      losses.insert(lost);
+    }
+  }
+  for (const int one : pending) {
+    losses.insert({one});
+    std::set<int> others = all;
+    others.erase(one);
+    losses.insert(others);
+  }
+  return losses;
+}
+
+struct Outcome {
+  int states = 0, unsafe = 0;  ///< unsafe: neither the checkpoint before nor the new one is loaded
+};
+
+/// Starts a run anew after a loss of power at every moment of `events`.
+Outcome after_every_loss(const std::vector<Event>& events, const std::vector<std::size_t>& acknowledged_at,
+                         const std::filesystem::path& root, const std::filesystem::path& after) {
+  Outcome outcome;
+  Disk disk(root.string());
+  for (std::size_t prefix = 0; prefix <= events.size(); ++prefix) {
+    if (prefix > 0) disk.apply(events[prefix - 1]);
+    const int acknowledged = static_cast<int>(
+        std::count_if(acknowledged_at.begin(), acknowledged_at.end(), [&](std::size_t at) { return at <= prefix; }));
+    for (const auto& lost : losses_of(disk.pending())) {
+      for (const bool cut : {false, true}) {
+        disk.restore(after, lost, cut);
+        int step = -1;
+        try {
+          RunDirectory run(after);
+          run.lock();
+          step = loaded(after);
+        } catch (const std::exception&) {
+        }
+        outcome.unsafe += step != acknowledged && step != acknowledged + 1;
+        ++outcome.states;
+        std::filesystem::remove_all(after);
+      }
+    }
+  }
+  return outcome;
+}
+
 }  // namespace
 
 TEST_CASE("a process that ends at any call that changes the disk leaves the checkpoint before, or the new one") {
@@ -370,37 +427,13 @@ TEST_CASE("a loss of power at any moment, whatever had not reached the disk, lea
   REQUIRE(acknowledged_at.size() == saves);
   REQUIRE(loaded(path) == saves);
 
-  int states = 0;
-  Disk disk(path.string());
-  for (std::size_t prefix = 0; prefix <= events.size(); ++prefix) {
-    if (prefix > 0) disk.apply(events[prefix - 1]);
-    int acknowledged = 0;
-    while (acknowledged < saves && acknowledged_at[static_cast<std::size_t>(acknowledged)] <= prefix) ++acknowledged;
-    const std::vector<int> pending = disk.pending();
-    std::set<std::set<int>> losses{{}, {pending.begin(), pending.end()}};
-    for (const int one : pending) {
-      losses.insert({one});
-      std::set<int> others(pending.begin(), pending.end());
-      others.erase(one);
-      losses.insert(others);
-    }
-    for (const auto& lost : losses) {
-      for (const bool cut : {false, true}) {
-        const auto after = scratch.path / "after";
-        disk.restore(after, lost, cut);
-        {
-          RunDirectory run(after);
-          run.lock();
-        }
-        int step = -1;
-        CAPTURE(prefix, acknowledged, lost.size(), cut);
-        REQUIRE_NOTHROW(step = loaded(after));
-        REQUIRE((step == acknowledged || step == acknowledged + 1));
-        std::filesystem::remove_all(after);
-        ++states;
-      }
-    }
+  const Outcome outcome = after_every_loss(events, acknowledged_at, path, scratch.path / "after");
+  CHECK(outcome.unsafe == 0);
+  CHECK(outcome.states > 1000);
+
+  // The same with a disk that forgets to synchronise files: what follows from it is seen.
+  for (Event& event : events) {
+    if (event.kind == Event::Kind::sync) event.kind = Event::Kind::nothing;
   }
-  WARN(states << " states of the disk after a loss of power");
-  CHECK(states > 500);
+  CHECK(after_every_loss(events, acknowledged_at, path, scratch.path / "after").unsafe > 0);
 }
