@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::int64_t step = steps[input.byte() % std::size(steps)];
   std::ofstream(file, std::ios::binary) << input.rest();
   try {
-    const double rate = cli::tool::measured_throughput(file, &presets::find("tiny_char")->config).tokens_per_second;
+    const double rate = cli::tool::measured_throughput(file, &presets::find("tiny_char")->config).flops_per_second;
     expect(std::isfinite(rate) && rate > 0);
   } catch (const Error&) {
   }
