@@ -151,7 +151,7 @@ TEST_CASE("a trainer's state survives JSON to the last bit") {
   CHECK(back.best_validation_loss == state.best_validation_loss);
   CHECK_FALSE(back.last_validation_loss);
   for (const auto& bad : std::vector<BadJson>{{"iteration", 121, "sum"},
-                                              {"updates", -1, "sum"},
+                                              {"updates", -1, "a number from 0 to 2^40"},
                                               {"skipped", nullptr, "missing"},
                                               {"options", 3, "an object"},
                                               {"options", Json::object(), "'max_iters' is missing"},
@@ -233,6 +233,7 @@ TEST_CASE("a model with another tokenizer than it was trained with is refused, a
   auto manifest = Json::parse(read_small_file(mixed / "manifest.json"));
   manifest["files"]["tokenizer.json"] =
       Json::parse(read_small_file(other / "manifest.json"))["files"]["tokenizer.json"];
+  manifest["crc32c"] = model_files::manifest_crc(manifest);
   write_text(mixed / "manifest.json", manifest.dump());
   std::filesystem::copy_file(other / "tokenizer.json", mixed / "tokenizer.json",
                              std::filesystem::copy_options::overwrite_existing);

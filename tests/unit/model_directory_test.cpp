@@ -58,6 +58,7 @@ void write_tensors(const std::filesystem::path& path, const Config& config, std:
     tensor.name = rename(tensor.name);
     if (!tensor.name.empty()) tensors.push_back({tensor, weights});
   }
+  std::filesystem::remove(path);
   OutputFile file(path);
   write_safetensors(file, tensors);
   file.finish();
@@ -138,6 +139,7 @@ TEST_CASE("tensors may lack the prefix, and buffers of older versions are passed
       tensors.push_back({{buffer, {2}, {ArenaMatrix{0, 1, 2}}}, weights});
     }
     const auto write = [&] {
+      std::filesystem::remove(scratch.path / "model.safetensors");
       OutputFile file(scratch.path / "model.safetensors");
       write_safetensors(file, tensors);
       file.finish();

@@ -181,7 +181,7 @@ int loaded(const std::filesystem::path& path) {
   return load_newest(path, load, [](const char*) {});
 }
 
-constexpr int saves = 3;
+constexpr int saves = 8;
 
 /// Saves step after step into an empty run, and calls saved(step) after each.
 void save_all(const std::filesystem::path& path, const std::function<void(int)>& saved) {

@@ -86,6 +86,7 @@ TEST_CASE("tensors in parts come back, whatever the order in which they are aske
   for (const ForeignMemory* const memory : {static_cast<const ForeignMemory*>(nullptr), &elsewhere}) {
     for (const StoredType type : {StoredType::float32, StoredType::bfloat16, StoredType::float16}) {
       const auto path = file_with("");
+      std::filesystem::remove(path);
       OutputFile file(path);
       write_safetensors(file, {{in_b, b}, {in_a, a}, {in_c, c}}, type, memory);
       file.finish();
@@ -122,6 +123,7 @@ TEST_CASE("a file that is large enough for several threads is read as by one, an
     offset += size;
   }
   const auto path = file_with("");
+  std::filesystem::remove(path);
   OutputFile file(path);
   write_safetensors(file, in_arena(tensors, std::span<const float>(arena)));
   file.finish();
@@ -140,6 +142,7 @@ TEST_CASE("a file that is large enough for several threads is read as by one, an
 TEST_CASE("a file is laid out as the reference writer lays it out") {
   const std::vector<float> a{1, 2};
   const auto path = file_with("");
+  std::filesystem::remove(path);
   OutputFile file(path);
   write_safetensors(file, {{{"b", {1}, {ArenaMatrix{1, 1, 1}}}, a}, {{"a", {1, 1}, {ArenaMatrix{0, 1, 1}}}, a}});
   file.finish();

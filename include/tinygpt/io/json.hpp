@@ -73,7 +73,7 @@ class TreeBuilder {
   bool parse_error(std::size_t byte, const std::string& read, const Json::exception& error) {
     constexpr int number_overflow = 406;  // of nlohmann's numbers for exceptions
     if (error.id != number_overflow) throw damaged(path_, "it is not JSON at byte " + std::to_string(byte));
-    throw damaged(path_, "its JSON holds a number " + printable(read.substr(0, 60)) + " that is out of range");
+    throw damaged(path_, "its JSON holds a number '" + printable(read.substr(0, 60)) + "' that is out of range");
   }
 
  private:

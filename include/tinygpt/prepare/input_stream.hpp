@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,7 +41,7 @@ inline std::uint64_t zstd_window(std::string_view frame) {
   const std::size_t id = (said & 3) == 3 ? 4 : said & 3, size = std::size_t{1} << (said >> 6);
   if (frame.size() < 5 + id + size) return 0;
   std::uint64_t content = 0;
-  for (std::size_t i = size; i-- > 0;) content = content << 8 | byte(5 + id + i);
+  for (std::size_t i = size; i > 0; --i) content = content << 8 | byte(4 + id + i);
   return size == 2 ? content + 256 : content;
 }
 
@@ -217,7 +218,8 @@ class InputStream {
   }
   /// Memory for the window, which is no damage.
   Error too_wide() const {
-    const std::string size = size_text(static_cast<std::int64_t>(window_));
+    constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+    const std::string size = size_text(static_cast<std::int64_t>(std::min(window_, most)));
     return Error("cannot read " + path_.string() + ": its zstd window takes " + size +
                      " of memory, which is not there: make its window smaller with zstd -d --long=31 -c FILE | zstd -o "
                      "NEW.zst, where there is more",
