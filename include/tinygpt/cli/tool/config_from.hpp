@@ -5,6 +5,7 @@
 #include <string>
 
 #include <tinygpt/cli/exchange.hpp>
+#include <tinygpt/cli/program.hpp>
 #include <tinygpt/cli/tool/catalogue.hpp>
 #include <tinygpt/cli/tool/validate.hpp>
 

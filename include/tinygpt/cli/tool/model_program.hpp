@@ -20,7 +20,7 @@ struct ModelCommand {
 };
 
 inline constexpr ModelCommand model_commands[] = {
-    {"train", "Train a model: --preset NAME or --type \"GPT<...>\", or go on with --init-from-model DIR or --resume"},
+    {"train", "Train a model: --preset NAME or --type \"GPT<...>\", or continue with --init-from-model DIR or --resume"},
     {"generate", "Let a trained model write: --model DIR"},
     {"eval", "Measure a trained model on a text: --model DIR"},
     {"info", "Show a model's parameters, memory and FLOPs: --preset NAME, --type \"GPT<...>\" or --model DIR"}};
