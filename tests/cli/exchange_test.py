@@ -235,7 +235,7 @@ class Exchange(unittest.TestCase):
             sizes[word, dtype] = len(data)
         self.assertGreater(sizes["onnx", "float32"], 4 * 1846656)
         self.assertLess(sizes["onnx", "float16"], 2.1 * 1846656)
-        self.refused(run(TOOL, "import", "--from", self.dir / "onnx-float32", "--out", self.dir / "no"), 1, "no format")
+        self.refused(run(TOOL, "import", "--from", self.dir / "onnx-float32", "--out", self.dir / "no"), 1, "unknown format")
 
     def test_what_is_wrong_is_one_sentence(self):
         out = self.dir / "out"

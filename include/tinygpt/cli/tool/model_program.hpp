@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <tinygpt/cli/table.hpp>
 #include <tinygpt/cli/tool/preset_program.hpp>
 #include <tinygpt/cli/tool/program_cache.hpp>
 #include <tinygpt/io/model_config.hpp>
@@ -176,9 +177,10 @@ inline std::string how_to_say_which(const std::string& command) {
   std::vector<std::string> arguments{said.command};
   arguments.insert(arguments.end(), said.rest.begin(), said.rest.end());
   if (said.help && !said.says_which()) {
-    std::printf(
-        "tinygpt %s needs a model: %s.\n--vocab-size N or --context N make another type of a preset or type.\n\n",
-        said.command.c_str(), how_to_say_which(said.command).c_str());
+    std::fputs(fitted("tinygpt " + said.command + " needs a model: " + how_to_say_which(said.command) +
+                      ".\n--vocab-size N or --context N make another type of a preset or type.\n\n")
+                   .c_str(),
+               stdout);
     if (const auto any = any_program(); !any.empty()) become(any, called, arguments);
     throw Error("the flags of " + said.command + " are shown by the program of a model, and none is built yet: give " +
                 "one, such as --preset tiny_char, which is compiled once");
