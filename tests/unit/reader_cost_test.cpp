@@ -153,7 +153,7 @@ TEST_CASE("JSON keeps its checks: keys, depth, UTF-8 and numbers, each with its 
   };
   refused(R"({"a":{"b":1,"b":2}})", "has the key 'b' twice");
   refused(R"({"a":[{"b":1},{"b":1,"\u0062":2}]})", "has the key 'b' twice");
-  refused(R"({"a":1e400})", "holds a number 1e400 that is out of range");
+  refused(R"({"a":1e400})", "holds a number '1e400' that is out of range");
   refused(R"({"a":-1e999})", "out of range");
   refused(R"({"a":1] )", "not JSON at byte 7");
   refused("", "not JSON at byte 1");
