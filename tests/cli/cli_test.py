@@ -11,65 +11,22 @@ import pty
 import random
 import re
 import resource
-import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import unittest
 
-PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
-HANGS = 3600  # seconds, against what never ends: no machine on which it works needs as long
-TINY = ["--batch-size", "1", "--eval-iters", "1", "--warmup-iters", "2"]  # steps of a few milliseconds
+from program_case import HANGS, PROGRAM, TINY, ProgramCase, main, rewrite, run, wait_for, write_text
 
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these tests are of the cpu, whatever the machine has
-
-
-def run(*arguments, timeout=HANGS, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, timeout=timeout, **options)
-
-
-def write_text(path, lines=400):
-    rng = random.Random(7)
-    words = "the quick brown fox jumps over a lazy dog and sings its song of seven seas".split()
-    path.write_text("\n".join(" ".join(rng.choice(words) for _ in range(12)) for _ in range(lines)) + "\n")
-    return path
-
-
-class Case(unittest.TestCase):
-    maxDiff = None
-
-    @classmethod
-    def setUpClass(cls):
-        cls.class_directory = tempfile.TemporaryDirectory(prefix="tinygpt-cli-")
-        cls.base = pathlib.Path(cls.class_directory.name)
-        cls.text = write_text(cls.base / "text.txt")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.class_directory.cleanup()
-
-    def setUp(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(dir=self.base))
-
+class Case(ProgramCase):
     def train(self, out, *arguments, check=True, **options):
         result = run("train", "--input-file", self.text, "--out", out, *TINY, *arguments, **options)
         if check:
             self.assertEqual(result.returncode, 0, result.stderr.decode())
         return result
-
-    def refused(self, result, code, *needles):
-        """One sentence on standard error, with the right exit code."""
-        error = result.stderr.decode()
-        self.assertEqual(result.returncode, code, error)
-        self.assertEqual(error.count("\n"), 1, error)
-        self.assertTrue(error.startswith("tinygpt-"), error)
-        for needle in needles:
-            self.assertIn(needle, error)
 
     def newest(self, out):
         return sorted(out.glob("step-*"))[-1]
@@ -240,12 +197,7 @@ class BadFiles(Case):
         config["n_layer"] += 1
         config["tinygpt"]["architecture"]["layers"] += 1
         config["tinygpt"]["name"] = "other"
-        content = json.dumps(config).encode()
-        (step / "config.json").write_bytes(content)
-        manifest = json.loads((step / "manifest.json").read_text())
-        manifest.pop("crc32c", None)  # as before it had a sum of its own
-        manifest["files"]["config.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
-        (step / "manifest.json").write_text(json.dumps(manifest))
+        rewrite(step, "config.json", json.dumps(config).encode())
         layers = config["n_layer"]
         for command in (run("generate", "--model", out), self.train(out, "--resume", "--max-iters", 4, check=False)):
             self.refused(command, 1, "another architecture", f"layers {layers}, here {layers - 1}",
@@ -256,15 +208,6 @@ class BadFiles(Case):
         self.train(out, "--max-iters", 2)
         self.refused(run("generate", "--model", out, "--prompt", "the €"), 1, "'€'", "position 5")
         self.refused(run("generate", "--model", out, "--prompt", "the Q"), 1, "'Q'", "position 5")
-
-
-def crc32c(data):
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return f"{value ^ 0xFFFFFFFF:08x}"
 
 
 class Training(Case):
@@ -328,12 +271,7 @@ class Training(Case):
         step = self.newest(out)
         state = json.loads((step / "trainer_state.json").read_text())
         del state["options"]["grad_accum_steps"]
-        content = json.dumps(state).encode()
-        (step / "trainer_state.json").write_bytes(content)
-        manifest = json.loads((step / "manifest.json").read_text())
-        manifest.pop("crc32c", None)  # as before it had a sum of its own
-        manifest["files"]["trainer_state.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
-        (step / "manifest.json").write_text(json.dumps(manifest))
+        rewrite(step, "trainer_state.json", json.dumps(state).encode())
         self.train(out, "--resume", "--max-iters", 3)
 
     def test_resume_is_bit_exact(self):
@@ -476,19 +414,6 @@ def sanitized():
     return b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()
 
 
-def wait_for(stream, needle, seconds=HANGS):
-    """Reads until the needle has come."""
-    end, seen = time.monotonic() + seconds, b""
-    while needle not in seen:
-        if time.monotonic() > end or not select.select([stream], [], [], 1)[0] and time.monotonic() > end:
-            raise TimeoutError(seen)
-        piece = os.read(stream.fileno() if hasattr(stream, "fileno") else stream, 4096)
-        if not piece:
-            raise EOFError(seen)
-        seen += piece
-    return seen
-
-
 class OwnTokenizer(Case):
     """A tokenizer with merges and a token that ends documents, small enough for 256 ids."""
     MERGES = ["t h", "th e", "\u0120 the"]
@@ -605,7 +530,7 @@ class Interruptions(Case):
                 seen += piece
         except OSError:  # the terminal's other end is closed
             pass
-        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(process.wait(HANGS), 0)
         os.close(leader)
         self.assertRegex(seen.decode(), r"\rstep \d+/100 \[#*-*\] loss \d\.\d{4}  val \d\.\d{4}  [\d,]+ tok/s  eta \d+s")
         self.assertIn("step 100: train loss", seen.decode())
@@ -723,10 +648,8 @@ class Generating(Case):
         while piece := os.read(process.stdout.fileno(), 1 << 16):  # all that the pipe holds, so no write is cut
             piece.decode("utf-8")
         process.stdout.close()
-        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(process.wait(HANGS), 0)
 
 
 if __name__ == "__main__":
-    if PROGRAM is None:
-        sys.exit(__doc__)
-    unittest.main(verbosity=2)
+    main(__doc__)

@@ -6,15 +6,13 @@
 import array
 import filecmp
 import json
-import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 import unittest
 
-import cli_test
-from cli_test import HANGS, PROGRAM, TINY, Case, crc32c, run, wait_for
+from cli_test import Case
+from program_case import HANGS, PROGRAM, TINY, crc32c, rewrite, run, wait_for, write_text
 
 CONTEXT = 128  # of tiny_char
 
@@ -178,12 +176,7 @@ class Datasets(Case):
         step = self.newest(out)
         state = json.loads((step / "trainer_state.json").read_text())
         del state["data"]["sampling"], state["data"]["windows_drawn"]
-        content = json.dumps(state).encode()
-        (step / "trainer_state.json").write_bytes(content)
-        manifest = json.loads((step / "manifest.json").read_text())
-        manifest.pop("crc32c", None)  # as before it had a sum of its own
-        manifest["files"]["trainer_state.json"] = {"bytes": len(content), "crc32c": crc32c(content)}
-        (step / "manifest.json").write_text(json.dumps(manifest))
+        rewrite(step, "trainer_state.json", json.dumps(state).encode())
         self.train(out, "--resume", "--max-iters", 3, "--batch-size", 2)
         self.assertEqual(self.state(out)["data"]["sampling"], "random")
         self.assertEqual(self.state(out)["data"]["windows_drawn"], 4)
@@ -296,7 +289,7 @@ class Datasets(Case):
         self.train_on(self.dir / "moved", out, "--resume", "--max-iters", 2)
 
     def test_the_tokenizer_is_the_one_that_the_data_were_made_with(self):
-        other = cli_test.write_text(self.dir / "other.txt")
+        other = write_text(self.dir / "other.txt")
         other.write_text(other.read_text() + "!?")
         self.assertEqual(run("train", "--input-file", other, "--out", self.dir / "other", *TINY, "--max-iters", 1).returncode, 0)
         theirs = self.newest(self.dir / "other") / "tokenizer.json"

@@ -20,7 +20,7 @@ BYTES_PER_TOKEN = 4
 
 
 def run(*arguments, **options):
-    return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=3600, **options)
 
 
 class Case(unittest.TestCase):

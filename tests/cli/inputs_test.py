@@ -47,7 +47,7 @@ class Case(unittest.TestCase):
         return path
 
     def run_tool(self, *arguments, program=None, **options):
-        result = subprocess.run([program or TOOL, *arguments], capture_output=True, timeout=300, cwd=self.dir, **options)
+        result = subprocess.run([program or TOOL, *arguments], capture_output=True, timeout=3600, cwd=self.dir, **options)
         result.out, result.err = (o.decode(errors="replace") for o in (result.stdout, result.stderr))
         return result
 

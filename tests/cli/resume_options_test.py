@@ -6,8 +6,6 @@
 import json
 import re
 import struct
-import tempfile
-import pathlib
 
 from program_case import ProgramCase, main, rewrite, run, state_of
 

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import time
 
-from program_case import ProgramCase, main, run, state_of, wait_for
+from program_case import HANGS, ProgramCase, main, rewrite, run, state_of, wait_for
 
 
 def put_number(step, file, value):
@@ -23,26 +23,7 @@ def put_number(step, file, value):
     header = struct.unpack("<Q", content[:8])[0]
     at = 8 + header + (len(content) - 8 - header) // 8 * 4
     content[at:at + 4] = struct.pack("<f", value)
-    path = step / file
-    path.write_bytes(content)
-    manifest = json.loads((step / "manifest.json").read_text())
-    manifest.pop("crc32c", None)  # as before it had a sum of its own
-    manifest["files"][file]["crc32c"] = checksum(bytes(content))
-    (step / "manifest.json").write_text(json.dumps(manifest))
-
-
-TABLE = []
-for i in range(256):
-    for _ in range(8):
-        i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
-    TABLE.append(i)
-
-
-def checksum(content):
-    value = 0xFFFFFFFF
-    for byte in content:
-        value = value >> 8 ^ TABLE[(value ^ byte) & 255]
-    return f"{value ^ 0xFFFFFFFF:08x}"
+    rewrite(step, file, bytes(content))
 
 
 class TheDirectory(ProgramCase):
@@ -151,18 +132,10 @@ class NotFinite(ProgramCase):
         header = json.loads(content[8:8 + length])
         begin, end = header["transformer.wte.weight"]["data_offsets"]
         content[8 + length + begin:8 + length + end] = struct.pack("<f", 3e38) * ((end - begin) // 4)
-        rewrite_large(step, "model.safetensors", bytes(content))
+        rewrite(step, "model.safetensors", bytes(content))
         for how in (["--greedy"], ["--top-k", 5], ["--top-p", 0.5], []):
             self.refused(run("generate", "--model", out, "--prompt", "the", *how), 1, "logits are not finite")
         self.refused(run("eval", "--model", out, "--input-file", self.text), 4, "not finite")
-
-
-def rewrite_large(step, name, content):
-    (step / name).write_bytes(content)
-    manifest = json.loads((step / "manifest.json").read_text())
-    manifest.pop("crc32c", None)  # as before it had a sum of its own
-    manifest["files"][name] = {"bytes": len(content), "crc32c": checksum(content)}
-    (step / "manifest.json").write_text(json.dumps(manifest))
 
 
 class TheBest(ProgramCase):
@@ -231,13 +204,13 @@ class Ends(ProgramCase):
             wait_for(process.stdout, b"step 12/")
             if number == signal.SIGPIPE:  # its reader goes
                 process.stdout.close()
-                process.wait(300)
+                process.wait(HANGS)
                 error = process.stderr.read()
                 self.assertIn(b"nobody reads the output any more", error)
                 process.stderr.close()
             else:
                 process.send_signal(number)
-                process.communicate(timeout=300)
+                process.communicate(timeout=HANGS)
             self.assertEqual(process.returncode, 128 + number, number)
             newest = sorted(out.glob("step-*"))[-1]
             self.assertLess(state_of(newest)["iteration"], 60)
@@ -251,7 +224,7 @@ class Ends(ProgramCase):
         process = self.start(out, *evaluation[:-1], 100000)
         wait_for(process.stdout, b"checkpoints in")
         process.send_signal(signal.SIGINT)  # it evaluates for minutes
-        stdout, stderr = process.communicate(timeout=300)
+        stdout, stderr = process.communicate(timeout=HANGS)
         if process.returncode == -signal.SIGINT:
             self.skipTest("the signal came before the run began")
         self.assertEqual(process.returncode, 130, stderr)
@@ -274,7 +247,7 @@ class Ends(ProgramCase):
             pass
         os.close(leader)
         process.stderr.close()
-        self.assertEqual(process.wait(300), 0)
+        self.assertEqual(process.wait(HANGS), 0)
         self.assertRegex(seen.decode(), r"\revaluating \d+/120 ")
         self.assertIn("\rsaving step 3", seen.decode())
         for line in seen.decode().replace("\r\n", "\n").split("\n"):
@@ -325,7 +298,7 @@ class FullDisk(ProgramCase):
         filler = self.fill()
         wait_for(process.stdout, b"the disk is full")
         filler.unlink()
-        stdout, stderr = process.communicate(timeout=600)
+        stdout, stderr = process.communicate(timeout=HANGS)
         self.assertEqual((process.returncode, stderr), (0, b""))
         self.assertIn(b"there is room on the disk again", stdout)
         self.assertEqual((out / "step-000040" / "model.safetensors").read_bytes(),
@@ -344,7 +317,7 @@ class FullDisk(ProgramCase):
             if interrupt:
                 wait_for(process.stdout, b"the disk is full")
                 process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=600)
+            stdout, stderr = process.communicate(timeout=HANGS)
             self.assertEqual(process.returncode, 5, stderr)
             self.assertRegex(stderr.decode(), r"^tinygpt-tiny_char: .*the disk is full.* is whole: go on from it with --resume\n$")
             filler.unlink()
@@ -364,7 +337,7 @@ class Hints(ProgramCase):
             hint = stdout.splitlines()[-1]
             self.assertLess(len(hint.split("--prompt", 1)[1]), 200)
             command = hint.split(": ", 1)[1] + " --max-new-tokens 3"
-            result = subprocess.run(["bash", "-c", command], capture_output=True, timeout=300)
+            result = subprocess.run(["bash", "-c", command], capture_output=True, timeout=HANGS)
             self.assertEqual(result.returncode, 0, (command, result.stderr))
 
     def test_rows_that_no_token_uses_are_told(self):

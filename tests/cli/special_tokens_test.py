@@ -22,7 +22,7 @@ BYTES = [b for b in range(256) if b not in (0xC0, 0xC1, 0xFF)]
 
 
 def run(*arguments, **options):
-    return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=3600, **options)
 
 
 def byte_characters():

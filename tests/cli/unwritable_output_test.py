@@ -59,7 +59,7 @@ class Output(unittest.TestCase):
         Output.made = getattr(Output, "made", 0) + 1
         command = [str(word).replace("NEW", f"new{Output.made}") for word in command]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        return subprocess.run(command, cwd=self.dir, timeout=300, **options)
+        return subprocess.run(command, cwd=self.dir, timeout=3600, **options)
 
     def examples(self):
         """Commands that print, of every kind."""
