@@ -1,4 +1,5 @@
 // train: from a text or a dataset to a model directory, step by step, so that it can be stopped anywhere.
+// One class, and so a long file: every part of a run reads and changes the state that its checkpoints keep.
 #pragma once
 
 #include <chrono>
